@@ -1,0 +1,175 @@
+//! Ids of the Order's things (agencies, units, services, managers, tenures, regions), four bytes each.
+//!
+//! An [`Id`] stands for its text and nothing else: equal texts are equal ids in one process, and
+//! what leaves the process is the text. The table of texts only grows; it is the one piece of
+//! shared state in this package, and nothing a rule computes can see it, because a rule that needs
+//! the order of ids asks for [`Id::text`].
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::num::NonZeroU32;
+use std::sync::{Mutex, OnceLock};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A text of 1..64 visible characters, as the number under which this process knows it.
+///
+/// `Ord` is the order of first sight, good for sorting batches and for nothing a person sees;
+/// the order of texts is `a.text().cmp(b.text())`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Id(NonZeroU32);
+
+struct Entry {
+    text: &'static str,
+    /// Of the text, so that every process sends an id to the same worker.
+    hash: u64,
+}
+
+/// Chunk `c` holds the entries `2^c - 1 .. 2^(c+1) - 1`: entries never move, so readers need no lock.
+static CHUNKS: [OnceLock<Box<[OnceLock<Entry>]>>; 32] = [const { OnceLock::new() }; 32];
+static INDEX: Mutex<Option<HashMap<&'static str, Id>>> = Mutex::new(None);
+
+thread_local! {
+    /// The texts this thread has met: the lock is taken once per thread and text, not per event.
+    static SEEN: RefCell<HashMap<&'static str, Id>> = RefCell::new(HashMap::new());
+}
+
+impl Id {
+    /// Whether a text may be an id: 1..64 visible characters (no space, no control).
+    pub fn is_valid(text: &str) -> bool {
+        if text.len() <= 64 && text.bytes().all(|b| b.is_ascii_graphic()) {
+            return !text.is_empty();
+        }
+        let visible = |c: char| !c.is_whitespace() && !c.is_control();
+        text.chars().all(visible) && text.chars().nth(64).is_none()
+    }
+
+    /// The id of `text`, or `None` unless it is a valid one.
+    pub fn new(text: &str) -> Option<Id> {
+        Id::is_valid(text).then(|| Id::of(text))
+    }
+
+    /// The id of a text that is known to be one, or comes from a table of ours.
+    pub fn of(text: &str) -> Id {
+        if let Some(id) = SEEN.with_borrow(|seen| seen.get(text).copied()) {
+            return id;
+        }
+        let (text, id) = intern(text);
+        SEEN.with_borrow_mut(|seen| seen.insert(text, id));
+        id
+    }
+
+    /// The text it stands for.
+    pub fn text(self) -> &'static str {
+        self.entry().text
+    }
+
+    fn entry(self) -> &'static Entry {
+        let (chunk, offset) = place(self.0.get());
+        CHUNKS[chunk]
+            .get()
+            .and_then(|entries| entries[offset].get())
+            .expect("an id is handed out after its entry is written")
+    }
+}
+
+/// `(chunk, offset)` of the n-th id, `n >= 1`.
+fn place(n: u32) -> (usize, usize) {
+    let chunk = n.ilog2();
+    (chunk as usize, (n - (1 << chunk)) as usize)
+}
+
+fn intern(text: &str) -> (&'static str, Id) {
+    let mut guard = INDEX.lock().expect("interning does not panic");
+    let index = guard.get_or_insert_with(HashMap::new);
+    if let Some((&text, &id)) = index.get_key_value(text) {
+        return (text, id);
+    }
+    let next = u32::try_from(index.len() + 1).expect("fewer than 2^32 ids");
+    let id = Id(NonZeroU32::new(next).expect("counted from one"));
+    let text: &'static str = Box::leak(text.into());
+    let (chunk, offset) = place(next);
+    let entries =
+        CHUNKS[chunk].get_or_init(|| (0..1_usize << chunk).map(|_| OnceLock::new()).collect());
+    let hash = fnv(text.as_bytes());
+    assert!(entries[offset].set(Entry { text, hash }).is_ok(), "an entry is written once");
+    index.insert(text, id);
+    (text, id)
+}
+
+/// FNV-1a: short, and the same in every build and process.
+pub(crate) fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.entry().hash);
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.text())
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.text())
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
+        struct Text;
+        impl serde::de::Visitor<'_> for Text {
+            type Value = Id;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an id")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Id, E> {
+                Ok(Id::of(text))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_its_text() {
+        assert_eq!(Id::new("10000009001").map(Id::text), Some("10000009001"));
+        assert_eq!(Id::new("МФЦ-0"), Some(Id::of("МФЦ-0")));
+        assert_ne!(Id::of("a"), Id::of("b"));
+        for wrong in ["", " ", "a b", "a\u{0}", "\n", &"x".repeat(65)] {
+            assert_eq!(Id::new(wrong), None, "{wrong:?}");
+        }
+        assert!(Id::new(&"я".repeat(64)).is_some());
+    }
+
+    #[test]
+    fn many_ids_from_many_threads() {
+        let ids: Vec<Vec<Id>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| (0..1000).map(|n| Id::of(&format!("t{n}"))).collect()))
+                .collect();
+            threads.into_iter().map(|t| t.join().expect("no panic")).collect()
+        });
+        assert!(ids.iter().all(|thread| *thread == ids[0]));
+        assert!(ids[0].iter().enumerate().all(|(n, id)| id.text() == format!("t{n}")));
+    }
+}

@@ -1,0 +1,8 @@
+//! The rules of Order N 120 as differential dataflows: collections in, collections out.
+//!
+//! Nothing here can fail, wait or see the world: no clock, no file, no float, no randomness.
+//! A figure is a function of the events, and the same bit for bit on any number of workers.
+
+pub mod calendar;
+pub mod domain;
+pub mod id;

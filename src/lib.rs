@@ -1,0 +1,3 @@
+//! Otklik (отклик: a response, feedback): satisfaction values of public services, live and exact.
+
+pub mod event;
