@@ -6,3 +6,5 @@
 pub mod calendar;
 pub mod domain;
 pub mod id;
+pub mod tally;
+pub mod views;
