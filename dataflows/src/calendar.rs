@@ -128,6 +128,9 @@ impl Moment {
 pub struct Hour(pub i64);
 
 impl Hour {
+    /// Before the first event that tells the time; in the year 17 BC.
+    pub const UNKNOWN: Hour = Hour(-17_416_800);
+
     /// The first moment of the hour, microseconds since 1970 UTC.
     pub fn micros(self) -> i64 {
         self.0 * 3_600_000_000
