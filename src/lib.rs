@@ -3,3 +3,4 @@
 pub mod event;
 pub mod regions;
 pub mod rules;
+pub mod verify;
