@@ -32,11 +32,11 @@ pub fn offices<'s>(
     spans: Rows<'s, (Id, Span)>,
     today: Rows<'s, Day>,
 ) -> Rows<'s, (Id, Office)> {
-    let targets = targets
-        .map(|target| (target.unit, (target.from, target.micropercent)))
-        .reduce(|_, targets, output| {
+    let targets = targets.map(|target| (target.unit, (target.from, target.micropercent))).reduce(
+        |_, targets, output| {
             output.push((targets.iter().map(|(target, _)| **target).collect::<Vec<_>>(), 1));
-        });
+        },
+    );
     let serving = spans
         .filter(|(_, span)| span.role == Role::Own)
         .map(|(_, span)| ((), (span.tenure, span.from, span.until)))
@@ -127,10 +127,9 @@ fn status(value: Value, previous: Option<Value>, target: Option<i64>) -> Status 
         _ if value.n == 0 => Status::NoValue,
         (Some(target), _) => judged(value.reaches(target), Status::NotMet),
         (None, None) => judged(value.reaches(SEVENTY_FIVE), Status::BelowFirst),
-        (None, Some(previous)) => judged(
-            value.reaches(NINETY) || value.exceeds_by_five_points(previous),
-            Status::NotMet,
-        ),
+        (None, Some(previous)) => {
+            judged(value.reaches(NINETY) || value.exceeds_by_five_points(previous), Status::NotMet)
+        }
     }
 }
 
@@ -203,7 +202,11 @@ mod tests {
             (value(60, 100), None, Some(60_000_000), Status::Met),
         ];
         for (value, previous, target, expected) in cases {
-            assert_eq!(status(value, previous, target), expected, "{value:?} {previous:?} {target:?}");
+            assert_eq!(
+                status(value, previous, target),
+                expected,
+                "{value:?} {previous:?} {target:?}"
+            );
         }
     }
 }

@@ -111,12 +111,10 @@ pub fn period_of(start: Day, day: Day) -> i32 {
 pub fn spans<'s>(tenures: Rows<'s, Tenure>) -> Rows<'s, (Id, Span)> {
     let in_office = tenures.filter(|tenure| tenure.from < tenure.until);
     let previous = in_office.clone().map(|tenure| (tenure.unit, before_periods(&tenure)));
-    let own = in_office
-        .map(|tenure| (tenure.unit, tenure))
-        .reduce(|_, tenures, output| {
-            let tenures: Vec<&Tenure> = tenures.iter().map(|(tenure, _)| *tenure).collect();
-            output.extend(holders(&tenures).into_iter().map(|span| (span, 1)));
-        });
+    let own = in_office.map(|tenure| (tenure.unit, tenure)).reduce(|_, tenures, output| {
+        let tenures: Vec<&Tenure> = tenures.iter().map(|(tenure, _)| *tenure).collect();
+        output.extend(holders(&tenures).into_iter().map(|span| (span, 1)));
+    });
     own.concat(previous)
 }
 
@@ -187,19 +185,23 @@ pub fn attribute<'s>(
     let days = days
         .inner
         .map(|((unit, day), epoch, tally)| ((unit, UnitDays::Day(day)), epoch, (tally, 0)));
-    let spans = spans
-        .inner
-        .map(|((unit, span), epoch, diff)| ((unit, UnitDays::Span(span)), epoch, (Tally::default(), diff)));
+    let spans = spans.inner.map(|((unit, span), epoch, diff)| {
+        ((unit, UnitDays::Span(span)), epoch, (Tally::default(), diff))
+    });
     let both = days.as_collection().concat(spans.as_collection());
     let mut units: HashMap<Id, UnitState> = HashMap::new();
-    per_epoch(exchange(both, |(unit, _)| unit.hashed()), "Attribute", move |epoch, mut updates, output| {
-        updates.sort_unstable_by_key(|((unit, _), _)| *unit);
-        for of_unit in updates.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
-            let unit = units.entry(of_unit[0].0.0).or_default();
-            let changes = of_unit.iter().map(|((_, what), diff)| (what, diff));
-            unit.update(changes, epoch, output);
-        }
-    })
+    per_epoch(
+        exchange(both, |(unit, _)| unit.hashed()),
+        "Attribute",
+        move |epoch, mut updates, output| {
+            updates.sort_unstable_by_key(|((unit, _), _)| *unit);
+            for of_unit in updates.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
+                let unit = units.entry(of_unit[0].0.0).or_default();
+                let changes = of_unit.iter().map(|((_, what), diff)| (what, diff));
+                unit.update(changes, epoch, output);
+            }
+        },
+    )
 }
 
 /// A unit's days and spans.

@@ -64,7 +64,9 @@ pub fn verdicts_by_place<'s>(
     placings: Placings<'s>,
 ) -> Rows<'s, Verdict> {
     arrange_by_place(placed)
-        .join_core(placings, |_, electronic, placing| [(*electronic, verdict(placing, *electronic))])
+        .join_core(placings, |_, electronic, placing| {
+            [(*electronic, verdict(placing, *electronic))]
+        })
         .inner
         .flat_map(|((_, verdict), epoch, messages): ((bool, Option<Verdict>), _, Messages)| {
             messages.channels().map(move |(channel, count)| {

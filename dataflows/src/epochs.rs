@@ -20,7 +20,11 @@ pub type Output<D, R> = Vec<(D, Epoch, R)>;
 
 /// Calls `logic` once for each epoch that is closed and brought something, in the order of epochs,
 /// with all that it brought (in no particular order), on this worker.
-pub fn per_epoch<'s, D, R, D2, R2, L>(input: Rows<'s, D, R>, name: &str, logic: L) -> Rows<'s, D2, R2>
+pub fn per_epoch<'s, D, R, D2, R2, L>(
+    input: Rows<'s, D, R>,
+    name: &str,
+    logic: L,
+) -> Rows<'s, D2, R2>
 where
     D: Data,
     R: Clone + 'static,
@@ -62,7 +66,10 @@ where
 }
 
 /// The same rows, each on the worker its `route` says.
-pub fn exchange<'s, D, R>(rows: Rows<'s, D, R>, route: impl Fn(&D) -> u64 + 'static) -> Rows<'s, D, R>
+pub fn exchange<'s, D, R>(
+    rows: Rows<'s, D, R>,
+    route: impl Fn(&D) -> u64 + 'static,
+) -> Rows<'s, D, R>
 where
     D: differential_dataflow::ExchangeData,
     R: differential_dataflow::ExchangeData,

@@ -185,15 +185,16 @@ impl<'s> References<'s> {
             listed: Some(s.listed),
             ..row(Thing::Service, s.id, s.name)
         });
-        let units = self.units.map(|unit| (unit.id, unit)).join_map(locations, move |_, unit, at| {
-            DirectoryRow {
-                kind: Some(unit.kind),
-                agency: unit.agency,
-                parent: unit.parent,
-                region: Some(at.subject),
-                ..row(Thing::Unit, unit.id, unit.name)
-            }
-        });
+        let units =
+            self.units.map(|unit| (unit.id, unit)).join_map(locations, move |_, unit, at| {
+                DirectoryRow {
+                    kind: Some(unit.kind),
+                    agency: unit.agency,
+                    parent: unit.parent,
+                    region: Some(at.subject),
+                    ..row(Thing::Unit, unit.id, unit.name)
+                }
+            });
         let managers = self
             .tenures
             .flat_map(|tenure| tenure.name.map(|name| (tenure.manager, (tenure.id, name))))

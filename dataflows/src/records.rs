@@ -102,10 +102,9 @@ impl Ratings {
     /// The messages they are of.
     pub fn channels(&self) -> impl Iterator<Item = Channel> {
         let (first, second) = match *self {
-            Ratings::Reply { digit, survey, .. } => (
-                digit.map(|_| Channel::Sms),
-                (!survey.is_empty()).then_some(Channel::Survey),
-            ),
+            Ratings::Reply { digit, survey, .. } => {
+                (digit.map(|_| Channel::Sms), (!survey.is_empty()).then_some(Channel::Survey))
+            }
             Ratings::Kiosk(_) => (Some(Channel::Kiosk), None),
             Ratings::Epgu(_) => (Some(Channel::Epgu), None),
         };
@@ -136,7 +135,10 @@ pub struct Calls {
 /// - out: [`Outcome`]s with how many of each
 /// - state: the distinct messages of each record; an update costs the messages of its record
 /// - rule: Order 120 p. 7.5–7.10, 8.1–8.3, 9.3–9.5; D1–D6
-pub fn records<'s>(messages: Rows<'s, (Record, Message)>, switches: &Switches) -> Rows<'s, Outcome> {
+pub fn records<'s>(
+    messages: Rows<'s, (Record, Message)>,
+    switches: &Switches,
+) -> Rows<'s, Outcome> {
     let switches = switches.clone();
     let mut state: HashMap<Record, Box<[Message]>, BuildHasherDefault<RecordHasher>> =
         HashMap::default();
@@ -431,9 +433,14 @@ fn date(switches: &Switches, received: Moment, provided: Day) -> Day {
 /// D5's order of forms; by content in the end, so that the order of arrival does not matter.
 fn form_order(a: &Message, b: &Message) -> Ordering {
     let by_content = |message: &Message| match message.body {
-        Body::Form { unit, service, mfc, provided, text, scores, .. } => {
-            Some((unit.map(Id::text), service.map(Id::text), mfc.map(Id::text), provided, text, scores))
-        }
+        Body::Form { unit, service, mfc, provided, text, scores, .. } => Some((
+            unit.map(Id::text),
+            service.map(Id::text),
+            mfc.map(Id::text),
+            provided,
+            text,
+            scores,
+        )),
         _ => None,
     };
     let sum = |message: &Message| match message.body {

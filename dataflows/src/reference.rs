@@ -95,7 +95,8 @@ pub fn hierarchy<'s>(units: Rows<'s, Unit>) -> (Rows<'s, (Id, Id)>, Rows<'s, Id>
         .flat_map(|unit| unit.parent.map(|parent| (parent, unit.id)))
         .semijoin(known)
         .map(|(parent, unit)| (unit, parent));
-    let circling = above(parents.clone()).filter(|(unit, above)| unit == above).map(|(unit, _)| unit);
+    let circling =
+        above(parents.clone()).filter(|(unit, above)| unit == above).map(|(unit, _)| unit);
     (parents.antijoin(circling.clone()), circling)
 }
 
@@ -117,7 +118,8 @@ pub fn standings<'s>(
     parents: Rows<'s, (Id, Id)>,
 ) -> Rows<'s, (Id, Standing)> {
     let below = parents.clone().map(|(unit, _)| unit);
-    let tops = locations.clone().antijoin(below.clone()).map(|(unit, at)| (unit, head(unit, at, true)));
+    let tops =
+        locations.clone().antijoin(below.clone()).map(|(unit, at)| (unit, head(unit, at, true)));
     let others = locations.clone().semijoin(below).map(|(unit, at)| (unit, head(unit, at, false)));
     let heads = tops.concat(others);
     let inherited = above(parents)
@@ -196,16 +198,13 @@ pub fn placings<'s>(
     let direct = with_unit.clone().filter(|(mfc, _)| mfc.is_none()).map(|(_, (p, u))| (p, u, None));
     let through = with_unit.flat_map(|(mfc, rest)| mfc.map(|mfc| (mfc, rest)));
     let through = left_join(through, standings).map(|(_, (p, u), mfc)| (p, u, Some(mfc)));
-    let with_units = direct.concat(through).map(|(place, unit, mfc)| (place.service, (place, unit, mfc)));
+    let with_units =
+        direct.concat(through).map(|(place, unit, mfc)| (place.service, (place, unit, mfc)));
     left_join(with_units, services)
         .map(|(_, (place, unit, mfc), listed)| (place, placing(unit, mfc, listed)))
 }
 
-fn placing(
-    unit: Option<Standing>,
-    mfc: Option<Option<Standing>>,
-    listed: Option<bool>,
-) -> Placing {
+fn placing(unit: Option<Standing>, mfc: Option<Option<Standing>>, listed: Option<bool>) -> Placing {
     let through_mfc = mfc.is_some();
     let (Some(unit), Some(mfc_heads)) = (unit, mfc.map_or(Some(Vec::new()), |m| Some(m?.heads)))
     else {
@@ -230,9 +229,9 @@ where
     V: differential_dataflow::ExchangeData,
     W: differential_dataflow::ExchangeData,
 {
-    let joined = left.clone().join_map(right, |key, left, right| {
-        (key.clone(), left.clone(), Some(right.clone()))
-    });
+    let joined = left
+        .clone()
+        .join_map(right, |key, left, right| (key.clone(), left.clone(), Some(right.clone())));
     let matched = joined.clone().map(|(key, left, _)| (key, left));
     joined.concat(left.concat(matched.negate()).map(|(key, left)| (key, left, None)))
 }

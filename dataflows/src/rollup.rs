@@ -116,22 +116,25 @@ pub fn facts_and_records<'s>(
     locations: Rows<'s, (Id, Location)>,
     placings: Placings<'s>,
 ) -> Rows<'s, Group, Spread> {
-    let facts = facts
-        .map(|unit| (unit, ()))
-        .join_map(locations, |_, (), at| *at)
-        .explode(|at| territories(&at).map(|group| (group, Spread { facts: [1], ..Spread::default() })));
+    let facts = facts.map(|unit| (unit, ())).join_map(locations, |_, (), at| *at).explode(|at| {
+        territories(&at).map(|group| (group, Spread { facts: [1], ..Spread::default() }))
+    });
     let records = arrange_by_place(placed)
         .join_core(placings.clone(), |_, electronic, placing| counted_in(placing, *electronic))
         .inner
-        .map(|(group, epoch, messages): (Group, Epoch, Messages)| (group, epoch, messages.records()))
+        .map(|(group, epoch, messages): (Group, Epoch, Messages)| {
+            (group, epoch, messages.records())
+        })
         .as_collection();
-    let both = arrange_by_place(twice)
-        .join_core(placings.clone(), |_, other, placing| {
-            counted_in(placing, false).into_iter().map(|group| (*other, group)).collect::<Vec<_>>()
-        });
+    let both = arrange_by_place(twice).join_core(placings.clone(), |_, other, placing| {
+        counted_in(placing, false).into_iter().map(|group| (*other, group)).collect::<Vec<_>>()
+    });
     let both = arrange_by_place(both)
         .join_core(placings, |_, group, placing| {
-            counted_in(placing, false).into_iter().filter(|other| other == group).collect::<Vec<_>>()
+            counted_in(placing, false)
+                .into_iter()
+                .filter(|other| other == group)
+                .collect::<Vec<_>>()
         })
         .explode(|group| [(group, Spread { records: [-1], ..Spread::default() })]);
     facts.concat(records).concat(both)
@@ -166,9 +169,10 @@ pub fn unit_rows<'s>(totals: Rows<'s, (Group, Spread)>) -> Rows<'s, Row> {
         Group::Pooled(head) => Some((head.unit, (head.mfc, spread.value()))),
         _ => None,
     });
-    let without_pooled = own.clone().antijoin(pooled.clone().map(|(unit, _)| unit)).map(|(unit, own)| {
-        Row::Unit { unit, own: Box::new(own), pooled: Value::default() }
-    });
+    let without_pooled = own
+        .clone()
+        .antijoin(pooled.clone().map(|(unit, _)| unit))
+        .map(|(unit, own)| Row::Unit { unit, own: Box::new(own), pooled: Value::default() });
     left_join(pooled, own)
         .flat_map(|(unit, (mfc, pooled), own)| {
             let centre = mfc.then_some(Row::Mfc { unit, value: pooled });
@@ -221,4 +225,3 @@ pub fn rankings<'s>(months: Rows<'s, (Group, Spread)>) -> Rows<'s, Row> {
         })
         .map(|((scope, month), (id, value, rank))| Row::Ranking { scope, month, id, rank, value })
 }
-

@@ -260,17 +260,21 @@ pub fn call_clocks<'s>(
             _ => None,
         })
         .reduce(|_, lists, output| {
-            let first = lists.iter().map(|(list, _)| **list).min_by_key(|(day, u)| (*day, u.text()));
+            let first =
+                lists.iter().map(|(list, _)| **list).min_by_key(|(day, u)| (*day, u.text()));
             output.extend(first.map(|list| (list, 1)));
         });
     let zones = locations.map(|(unit, at)| (unit, at.zone));
-    let called = left_join(drawn, calls).map(|(record, (day, unit), calls)| (unit, (record, day, calls)));
+    let called =
+        left_join(drawn, calls).map(|(record, (day, unit), calls)| (unit, (record, day, calls)));
     let world = world.clone();
     left_join(called, zones).map(move |(unit, (record, day, calls), zone)| {
         let (from, days, done) = match calls {
             None => (day, 2, None),
             Some(Calls { first: (at, true), .. }) => (day, 2, Some(at.micros())),
-            Some(Calls { first: (at, false), second, .. }) => (local_day(&world, zone, at), 1, second),
+            Some(Calls { first: (at, false), second, .. }) => {
+                (local_day(&world, zone, at), 1, second)
+            }
         };
         let due = closing(&world, zone, from, days);
         Clock { kind: DeadlineKind::Call, record, unit: Some(unit), due, done }

@@ -173,8 +173,9 @@ impl Messages {
 }
 
 /// A satisfaction value (сводное значение): the exact pair, K positive of N ratings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Value {
     /// Positive ratings.
     pub k: i64,
@@ -282,7 +283,9 @@ mod tests {
 
     #[test]
     fn thresholds_are_exact() {
-        assert!(value(3, 4).reaches(75_000_000) && !value(2_999_999, 4_000_000).reaches(75_000_000));
+        assert!(
+            value(3, 4).reaches(75_000_000) && !value(2_999_999, 4_000_000).reaches(75_000_000)
+        );
         assert!(!value(85, 100).exceeds_by_five_points(value(80, 100)));
         assert!(value(8501, 10_000).exceeds_by_five_points(value(80, 100)));
     }
