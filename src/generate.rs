@@ -84,6 +84,17 @@ pub struct Params {
     pub until: Day,
 }
 
+impl Params {
+    fn check(&self) -> io::Result<()> {
+        let &Params { from, until, .. } = self;
+        if from < until && from.civil().0 >= 1970 && until.civil().0 <= 2100 {
+            return Ok(());
+        }
+        let message = format!("{from} to {until} is no span of days from 1970 until 2100");
+        Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+    }
+}
+
 /// What was generated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -115,6 +126,14 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<()> {
         until,
         ..
     } = args;
+    let params = Params {
+        events,
+        seed,
+        from,
+        until,
+    };
+    // Before any file of an earlier run is gone.
+    params.check()?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("failed to make the directory {}", args.out.display()))?;
     let bar = if io::stderr().is_terminal() {
@@ -132,12 +151,6 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<()> {
     );
     let mut reference = create(&reference_path)?;
     let mut stream = create(&events_path)?;
-    let params = Params {
-        events,
-        seed,
-        from,
-        until,
-    };
     let summary = generate(&params, &mut reference, &mut stream, &mut |n| {
         bar.set_position(n)
     })
@@ -178,13 +191,10 @@ pub fn generate(
     events: &mut dyn Write,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<Summary> {
+    params.check()?;
     let &Params {
         from, until, seed, ..
     } = params;
-    if from >= until || from.civil().0 < 1970 || until.civil().0 > 2100 {
-        let message = format!("{from} to {until} is no span of days from 1970 until 2100");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-    }
     let mut chance = Chance::new(seed, 0);
     let mut country = Country::new(params.events, from, until, &mut chance);
     let mut staff = Staff::new(&country, from, until, &mut chance);

@@ -108,6 +108,34 @@ fn a_span_that_is_none_is_refused() {
 }
 
 #[test]
+fn a_refused_span_leaves_the_files_of_an_earlier_run() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let Params {
+        events,
+        seed,
+        from,
+        until,
+    } = params(10, 1);
+    let args = GenerateArgs {
+        events,
+        seed,
+        from,
+        until,
+        out: directory.path().to_owned(),
+    };
+    run(&args).expect("generated");
+    assert!(
+        run(&GenerateArgs {
+            until: from,
+            ..args
+        })
+        .is_err()
+    );
+    let events = std::fs::read(directory.path().join("events.ndjson")).expect("still there");
+    assert_eq!(parsed(&events).len(), 10);
+}
+
+#[test]
 fn the_mix_is_that_of_the_system() {
     let (_, _, summary) = generated(params(100_000, 1));
     let bounds = [
