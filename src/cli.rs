@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::compute::{self, ComputeArgs};
+use crate::generate::{self, GenerateArgs};
 
 /// Satisfaction values of public services, live and exact, under Order N 120 of the Ministry of
 /// Economic Development of Russia.
@@ -19,6 +20,8 @@ struct Cli {
 enum Command {
     /// Compute every view of files of events
     Compute(ComputeArgs),
+    /// Make events of realistic shape, the same for the same seed
+    Generate(GenerateArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -31,6 +34,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
         Command::Compute(args) => compute::run(args),
+        Command::Generate(args) => generate::run(args),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "otklik", &mut std::io::stdout());
             Ok(())

@@ -14,5 +14,6 @@ pub mod engine;
 pub mod views;
 
 pub mod compute;
+pub mod generate;
 pub mod verify;
 pub mod worker;
