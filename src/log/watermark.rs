@@ -6,7 +6,7 @@
 //! what it says outlives the process at once and the machine within the kernel's write-back time.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -32,13 +32,19 @@ pub(super) fn read(directory: &Path) -> Result<Option<Watermark>, ReadError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(FileError::of("open", &path)(error).into()),
     };
-    let mut bytes = Vec::with_capacity(LABEL_BYTES + 1);
-    file.take(LABEL_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(FileError::of("read", &path))?;
-    Watermark::decode(&bytes)
-        .map(Some)
-        .map_err(ReadError::Watermark)
+    let decoded = || -> Result<_, FileError> {
+        let mut bytes = [0; LABEL_BYTES + 1];
+        let length = file
+            .read_at(&mut bytes, 0)
+            .map_err(FileError::of("read", &path))?;
+        Ok(Watermark::decode(&bytes[..length]))
+    };
+    // Beside a running node a write may be under way; it is over when we look again.
+    let mark = match decoded()? {
+        Ok(mark) => Ok(mark),
+        Err(_) => decoded()?,
+    };
+    mark.map(Some).map_err(ReadError::Watermark)
 }
 
 impl WatermarkFile {
