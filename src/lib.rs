@@ -1,6 +1,12 @@
 //! Otklik (отклик: a response, feedback): satisfaction values of public services, live and exact.
 
 pub mod event;
+pub mod log;
+pub mod protocol;
 pub mod regions;
 pub mod rules;
+pub mod world;
+
+pub mod engine;
+
 pub mod verify;

@@ -70,17 +70,12 @@ fn sms(messages: &[Message], judgement: &Judgement, reference: &Reference) -> Op
     }
     let zone = reference.zone(Some(fact.unit));
     let withdrawn = withdrawn(messages, Channel::Sms);
-    let replies = messages
-        .iter()
-        .filter(|message| message.channel() == Some(Channel::Sms));
+    let replies = messages.iter().filter(|message| message.channel() == Some(Channel::Sms));
     Some(Deadline {
         kind: "sms",
         unit: Some(fact.unit),
         due: time::closing(time::date_in(zone, received.micros()), 1, zone),
-        done: replies
-            .map(Message::instant)
-            .filter(|&at| at > withdrawn)
-            .min(),
+        done: replies.map(Message::instant).filter(|&at| at > withdrawn).min(),
     })
 }
 
@@ -95,20 +90,12 @@ fn call(messages: &[Message], (day, unit): (Date, Id), reference: &Reference) ->
         [first, rest @ ..] => match first.body {
             Body::Call(Outcome::NoAnswer | Outcome::CallBack) => {
                 let called_on = time::date_in(zone, first.instant());
-                (
-                    time::closing(called_on, 1, zone),
-                    rest.first().map(Message::instant),
-                )
+                (time::closing(called_on, 1, zone), rest.first().map(Message::instant))
             }
             _ => (first_due, Some(first.instant())),
         },
     };
-    Deadline {
-        kind: "call",
-        unit: Some(unit),
-        due,
-        done,
-    }
+    Deadline { kind: "call", unit: Some(unit), due, done }
 }
 
 /// 9.5: a review of the site is to be answered within ten working days.
@@ -116,9 +103,7 @@ fn review(messages: &[Message], judgement: &Judgement, reference: &Reference) ->
     let (received, review) = judgement.review?;
     let unit = review.unit.or(judgement.fact.map(|(_, fact)| fact.unit));
     let zone = reference.zone(unit);
-    let answers = messages
-        .iter()
-        .filter(|message| message.body == Body::Answer);
+    let answers = messages.iter().filter(|message| message.body == Body::Answer);
     Some(Deadline {
         kind: "review",
         unit,

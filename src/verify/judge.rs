@@ -62,17 +62,10 @@ pub struct Judgement {
 
 /// Judges all messages of one record.
 pub fn judge(messages: &[Message], reference: &Reference, rules: &Rules) -> Judgement {
-    let mut judgement = Judgement {
-        fact: standing_fact(messages),
-        ..Judgement::default()
-    };
+    let mut judgement = Judgement { fact: standing_fact(messages), ..Judgement::default() };
     let [sms, survey, kiosk, epgu, site] =
         Channel::ALL.map(|channel| judgement.elect(messages, channel));
-    if let Some(Message {
-        received,
-        body: Body::Form(review),
-    }) = site
-    {
+    if let Some(Message { received, body: Body::Form(review) }) = site {
         judgement.review = Some((received, review));
         judgement.verdicts.push((Channel::Site, Verdict::Apart));
     }
@@ -100,10 +93,7 @@ pub fn judge(messages: &[Message], reference: &Reference, rules: &Rules) -> Judg
                     channel,
                     scores: scores(&message, survey, rules.integral),
                 });
-                if let Body::Sms {
-                    digit: Some(digit), ..
-                } = message.body
-                {
+                if let Body::Sms { digit: Some(digit), .. } = message.body {
                     judgement.reply = Some((message.received, digit.get()));
                 }
                 Verdict::Counted
@@ -135,26 +125,19 @@ impl Judgement {
             Channel::Survey => (left.iter().min_by_key(|m| survey_order(m)), "superseded"),
             _ => (left.iter().min_by_key(|m| form_order(m)), "conflict"),
         };
-        self.push(
-            left.len().saturating_sub(1),
-            channel,
-            Verdict::Refused(code),
-        );
+        self.push(left.len().saturating_sub(1), channel, Verdict::Refused(code));
         standing.copied()
     }
 
     fn push(&mut self, count: usize, channel: Channel, verdict: Verdict) {
-        self.verdicts
-            .extend(std::iter::repeat_n((channel, verdict), count));
+        self.verdicts.extend(std::iter::repeat_n((channel, verdict), count));
     }
 }
 
 /// D5: a `retract` withdraws every message of its record and channel received at or before it: the
 /// instant of the last one, or what is before all instants.
 pub fn withdrawn(messages: &[Message], channel: Channel) -> i64 {
-    let of_channel = messages
-        .iter()
-        .filter(|message| message.body == Body::Retract(channel));
+    let of_channel = messages.iter().filter(|message| message.body == Body::Retract(channel));
     of_channel.map(Message::instant).max().unwrap_or(i64::MIN)
 }
 
@@ -165,64 +148,31 @@ fn standing_fact(messages: &[Message]) -> Option<(Moment, Fact)> {
         _ => None,
     });
     facts.min_by_key(|(received, fact)| {
-        let texts = (
-            fact.unit.text(),
-            fact.service.text(),
-            fact.mfc.map(Id::text),
-        );
-        (
-            received.micros(),
-            received.offset_minutes(),
-            texts,
-            fact.provided,
-            fact.phone,
-        )
+        let texts = (fact.unit.text(), fact.service.text(), fact.mfc.map(Id::text));
+        (received.micros(), received.offset_minutes(), texts, fact.provided, fact.phone)
     })
 }
 
 /// D1: the earliest stands; at equal times the lower digit; then the smaller content.
 fn sms_order(message: &Message) -> impl Ord + use<> {
-    let Body::Sms { digit, text } = message.body else {
-        unreachable!("messages of one channel")
-    };
-    (
-        message.instant(),
-        digit,
-        message.received.offset_minutes(),
-        text,
-    )
+    let Body::Sms { digit, text } = message.body else { unreachable!("messages of one channel") };
+    (message.instant(), digit, message.received.offset_minutes(), text)
 }
 
 /// D3: the latest stands; at equal times the lower sum of scores; then the smaller content.
 fn survey_order(message: &Message) -> impl Ord + use<> {
-    let Body::Survey(scores) = message.body else {
-        unreachable!("messages of one channel")
-    };
+    let Body::Survey(scores) = message.body else { unreachable!("messages of one channel") };
     let offset = message.received.offset_minutes();
     (Reverse(message.instant()), scores.sum(), offset, scores)
 }
 
 /// D5: the earliest stands; at equal times the lower sum of scores; then the smaller content.
 fn form_order(message: &Message) -> impl Ord + use<> {
-    let Body::Form(review) = message.body else {
-        unreachable!("messages of one channel")
-    };
+    let Body::Form(review) = message.body else { unreachable!("messages of one channel") };
     let text = |id: Option<Id>| id.map(Id::text);
-    let place = (
-        text(review.unit),
-        text(review.service),
-        text(review.mfc),
-        review.provided,
-    );
+    let place = (text(review.unit), text(review.service), text(review.mfc), review.provided);
     let offset = message.received.offset_minutes();
-    (
-        message.instant(),
-        review.scores.sum(),
-        offset,
-        review.scores,
-        place,
-        review.text,
-    )
+    (message.instant(), review.scores.sum(), offset, review.scores, place, review.text)
 }
 
 /// Where and when the service was given, all of it known.
@@ -248,21 +198,11 @@ fn place(
             provided: Some(provided),
             mfc,
             ..
-        }) => Fact {
-            unit,
-            service,
-            mfc,
-            provided,
-            phone: false,
-        },
+        }) => Fact { unit, service, mfc, provided, phone: false },
         Body::Form(review) => {
             let fact = fact.ok_or("no_record")?;
             // Whoever names another unit does not mean the fact's МФЦ.
-            let mfc_of_fact = if review.unit.is_none() {
-                fact.mfc
-            } else {
-                None
-            };
+            let mfc_of_fact = if review.unit.is_none() { fact.mfc } else { None };
             Fact {
                 unit: review.unit.unwrap_or(fact.unit),
                 service: review.service.unwrap_or(fact.service),
@@ -301,10 +241,7 @@ fn scores(message: &Message, survey: Option<Message>, integral: Integral) -> [u8
         Body::Sms { digit, .. } => {
             let digit = digit.expect("a reply without a digit does not stand").get();
             let answered = match survey {
-                Some(Message {
-                    body: Body::Survey(answered),
-                    ..
-                }) => answered,
+                Some(Message { body: Body::Survey(answered), .. }) => answered,
                 _ => Scores::NONE,
             };
             for criterion in Criterion::COMMON {

@@ -70,10 +70,7 @@ impl Message {
                 (fact.record, fact.received_at, Body::Fact(body))
             }
             Event::Sms(sms) => {
-                let body = Body::Sms {
-                    digit: digit(&sms.text),
-                    text: fingerprint(&sms.text),
-                };
+                let body = Body::Sms { digit: digit(&sms.text), text: fingerprint(&sms.text) };
                 (sms.record, sms.received_at, body)
             }
             Event::Survey(survey) => (
@@ -94,11 +91,9 @@ impl Message {
                 (form.record, form.received_at, Body::Form(body))
             }
             Event::Answer(answer) => (answer.record, answer.answered_at, Body::Answer),
-            Event::Retract(retract) => (
-                retract.record,
-                retract.received_at,
-                Body::Retract(retract.channel),
-            ),
+            Event::Retract(retract) => {
+                (retract.record, retract.received_at, Body::Retract(retract.channel))
+            }
             _ => return None,
         };
         Some((record, Message { received, body }))
@@ -116,10 +111,7 @@ impl Message {
 
     /// Whether it is a rating message: a call that brought no scores is none.
     pub fn is_rating(&self) -> bool {
-        matches!(
-            self.body,
-            Body::Sms { .. } | Body::Survey(_) | Body::Form(_)
-        )
+        matches!(self.body, Body::Sms { .. } | Body::Survey(_) | Body::Form(_))
     }
 
     /// When it was received, microseconds since 1970 UTC.

@@ -44,10 +44,7 @@ pub const VIEWS: [(&str, &[&str]); 15] = [
 
 /// A row's key as one text; texts sort as the key columns do.
 pub fn key(view: &str, row: &Row) -> String {
-    let columns = VIEWS
-        .iter()
-        .find(|(name, _)| *name == view)
-        .map_or(&[][..], |view| view.1);
+    let columns = VIEWS.iter().find(|(name, _)| *name == view).map_or(&[][..], |view| view.1);
     let parts = columns.iter().map(|column| match row.get(*column) {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Number(number)) => format!("{:0>20}", number.to_string()),
@@ -96,8 +93,7 @@ impl Recomputation {
     pub fn close_epoch(&mut self) {
         if let Some(hour) = self.clock_of_epoch.take() {
             self.clock = Some(hour);
-            self.sample
-                .tick(hour, &self.records, &self.reference, &self.rules);
+            self.sample.tick(hour, &self.records, &self.reference, &self.rules);
         }
     }
 
@@ -117,35 +113,18 @@ impl Recomputation {
             sums.add(&judgement, &self.reference, &offices);
             let drawn = self.sample.list_drawing(record);
             let about = (record, messages.as_slice());
-            deadlines::give(
-                about,
-                &judgement,
-                drawn,
-                &self.reference,
-                self.clock,
-                &mut sink,
-            );
+            deadlines::give(about, &judgement, drawn, &self.reference, self.clock, &mut sink);
         }
         sums.finish();
         self.sample.give(&mut sink);
-        let today = self
-            .clock
-            .map(|hour| time::date_in(self.reference.moscow(), hour.micros()));
-        let figures = Figures {
-            reference: &self.reference,
-            offices: &offices,
-            sums: &sums,
-            today,
-        };
+        let today = self.clock.map(|hour| time::date_in(self.reference.moscow(), hour.micros()));
+        let figures = Figures { reference: &self.reference, offices: &offices, sums: &sums, today };
         figures.give(&mut sink);
     }
 
     /// All rows by view and key; a view without rows is there and empty.
     pub fn views(&self) -> Views {
-        let mut views: Views = VIEWS
-            .iter()
-            .map(|(view, _)| (*view, BTreeMap::new()))
-            .collect();
+        let mut views: Views = VIEWS.iter().map(|(view, _)| (*view, BTreeMap::new())).collect();
         self.give(&mut |view, row| {
             let rows = views.get_mut(view).expect("all views are listed");
             let before = rows.insert(key(view, &row), row);

@@ -49,14 +49,9 @@ impl Reference {
     /// No rows.
     pub fn new(regions: Regions) -> Reference {
         let database = TimeZoneDatabase::bundled();
-        let names = regions
-            .iter()
-            .map(|region| region.zone.clone())
-            .chain([MOSCOW.to_owned()]);
+        let names = regions.iter().map(|region| region.zone.clone()).chain([MOSCOW.to_owned()]);
         let zone = |name: String| {
-            let zone = database
-                .get(&name)
-                .expect("the list of regions names known zones only");
+            let zone = database.get(&name).expect("the list of regions names known zones only");
             (name, zone)
         };
         Reference {
@@ -136,19 +131,13 @@ impl Reference {
     /// The agency a rating of the unit belongs to: that of the unit, none for an МФЦ.
     pub fn agency(&self, unit: Id) -> Option<Id> {
         let unit = self.units.get(&unit)?;
-        if unit.kind == UnitKind::Mfc {
-            None
-        } else {
-            unit.agency
-        }
+        if unit.kind == UnitKind::Mfc { None } else { unit.agency }
     }
 
     /// The time zone of the unit's subject; Moscow for one that is not known.
     pub fn zone(&self, unit: Option<Id>) -> &TimeZone {
         let unit = unit.and_then(|unit| self.units.get(&unit));
-        self.zones
-            .get(unit.map_or(MOSCOW, |unit| &unit.zone))
-            .expect("all zones are loaded")
+        self.zones.get(unit.map_or(MOSCOW, |unit| &unit.zone)).expect("all zones are loaded")
     }
 
     /// Time in the capital: what day it is for completeness of periods.
@@ -157,10 +146,7 @@ impl Reference {
     }
 
     fn known_parent(&self, unit: Id) -> Option<Id> {
-        self.units
-            .get(&unit)?
-            .parent
-            .filter(|parent| self.units.contains_key(parent))
+        self.units.get(&unit)?.parent.filter(|parent| self.units.contains_key(parent))
     }
 
     /// Whether going from parent to parent leads back to the unit.
@@ -194,15 +180,9 @@ impl Offices<'_> {
     /// Resolves the reference data as they stand.
     pub fn of(reference: &Reference) -> Offices<'_> {
         let units = || reference.units.keys().copied();
-        let cyclic: HashSet<Id> = units()
-            .filter(|&unit| reference.is_on_cycle(unit))
-            .collect();
+        let cyclic: HashSet<Id> = units().filter(|&unit| reference.is_on_cycle(unit)).collect();
         let parent = |unit: &Id| {
-            if cyclic.contains(unit) {
-                None
-            } else {
-                reference.known_parent(*unit)
-            }
+            if cyclic.contains(unit) { None } else { reference.known_parent(*unit) }
         };
         let chain = |unit| std::iter::successors(Some(unit), parent).collect();
         let chains = units().map(|unit| (unit, chain(unit))).collect();
@@ -210,11 +190,7 @@ impl Offices<'_> {
         for tenure in reference.tenures.values() {
             posts.entry(tenure.unit).or_default().push(tenure);
         }
-        Offices {
-            cyclic,
-            chains,
-            posts,
-        }
+        Offices { cyclic, chains, posts }
     }
 
     /// The unit and the units above it, from itself to its root; empty for an unknown one.
@@ -232,8 +208,6 @@ impl Offices<'_> {
     pub fn holder(&self, unit: Id, date: Date) -> Option<&Tenure> {
         let tenures = self.posts.get(&unit)?.iter().copied();
         let covers = |t: &&Tenure| t.from <= date && t.until.is_none_or(|until| date < until);
-        tenures
-            .filter(covers)
-            .max_by_key(|tenure| (tenure.from, tenure.id.text()))
+        tenures.filter(covers).max_by_key(|tenure| (tenure.from, tenure.id.text()))
     }
 }

@@ -82,11 +82,7 @@ impl Figures<'_> {
         let sum = period.sum();
         let before = time::period_start(tenure.from, n - 1);
         let previous = self.sums.pooled_between(tenure.unit, before, span.from);
-        let target = self
-            .reference
-            .targets
-            .get(&(tenure.unit, span.from))
-            .copied();
+        let target = self.reference.targets.get(&(tenure.unit, span.from)).copied();
         let (k, n_before) = previous;
         json!({
             "tenure": tenure.id,
@@ -216,17 +212,11 @@ impl Figures<'_> {
         }
         for ((code, channel), count) in &self.sums.refused {
             let channel = channel.of_message();
-            sink(
-                "refused",
-                json!({"code": code, "channel": channel, "count": count}),
-            );
+            sink("refused", json!({"code": code, "channel": channel, "count": count}));
         }
         if !self.offices.cyclic.is_empty() {
             let count = self.offices.cyclic.len();
-            sink(
-                "refused",
-                json!({"code": "cycle", "channel": "unit", "count": count}),
-            );
+            sink("refused", json!({"code": "cycle", "channel": "unit", "count": count}));
         }
         let total = self.sums.conservation;
         let row = json!({
@@ -246,10 +236,7 @@ impl Period {
     fn sum(&self) -> Tally {
         let mut sum = Tally::default();
         for tally in &self.questions {
-            sum.0
-                .iter_mut()
-                .zip(tally.0)
-                .for_each(|(sum, count)| *sum += count);
+            sum.0.iter_mut().zip(tally.0).for_each(|(sum, count)| *sum += count);
         }
         sum
     }
@@ -325,29 +312,18 @@ fn mean(values: &[u64]) -> Value {
     if count == 0 {
         return Value::Null;
     }
-    decimal(
-        (2 * values.iter().sum::<u64>() + count) / (2 * count),
-        1_000_000,
-    )
+    decimal((2 * values.iter().sum::<u64>() + count) / (2 * count), 1_000_000)
 }
 
 /// Per cent, two decimals, half up; null without ratings.
 fn percent(k: u64, n: u64) -> Value {
-    if n == 0 {
-        Value::Null
-    } else {
-        decimal((20_000 * k + n) / (2 * n), 100)
-    }
+    if n == 0 { Value::Null } else { decimal((20_000 * k + n) / (2 * n), 100) }
 }
 
 /// The mean score, two decimals, half up; null without ratings.
 fn average(sum: &Tally) -> Value {
     let n = sum.n();
-    if n == 0 {
-        Value::Null
-    } else {
-        decimal((200 * sum.sum() + n) / (2 * n), 100)
-    }
+    if n == 0 { Value::Null } else { decimal((200 * sum.sum() + n) / (2 * n), 100) }
 }
 
 /// A number of so many parts; the nearest there is to its decimal notation.
@@ -360,21 +336,15 @@ fn share(sum: &Tally) -> Value {
 }
 
 fn criteria(period: &Period) -> Vec<Value> {
-    let names = (1..=8)
-        .map(|criterion| json!(criterion))
-        .chain([json!("integral")]);
+    let names = (1..=8).map(|criterion| json!(criterion)).chain([json!("integral")]);
     let occurred = names.zip(&period.questions).filter(|(_, sum)| sum.n() > 0);
-    occurred
-        .map(|(name, sum)| json!({"criterion": name, "k": sum.k(), "n": sum.n()}))
-        .collect()
+    occurred.map(|(name, sum)| json!({"criterion": name, "k": sum.k(), "n": sum.n()})).collect()
 }
 
 fn channels(period: &Period) -> Vec<Value> {
     let names = Channel::ALL.map(Channel::of_rating).into_iter();
     let occurred = names.zip(&period.channels).filter(|(_, sum)| sum.n() > 0);
-    occurred
-        .map(|(name, sum)| json!({"channel": name, "k": sum.k(), "n": sum.n()}))
-        .collect()
+    occurred.map(|(name, sum)| json!({"channel": name, "k": sum.k(), "n": sum.n()})).collect()
 }
 
 impl Scope {

@@ -5,10 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hasher;
-#[expect(
-    deprecated,
-    reason = "SipHash-2-4, which the standard library keeps under this name"
-)]
+#[expect(deprecated, reason = "SipHash-2-4, which the standard library keeps under this name")]
 use std::hash::SipHasher;
 
 use dataflows::calendar::Hour;
@@ -156,9 +153,7 @@ impl Sample {
     ) {
         let calls = calls(messages);
         let unanswered = |call: &&Message| call.body == Body::Call(Outcome::NoAnswer);
-        let is_surveyed = calls
-            .iter()
-            .any(|call| matches!(call.body, Body::Survey(_)));
+        let is_surveyed = calls.iter().any(|call| matches!(call.body, Body::Survey(_)));
         let is_exhausted = !is_surveyed && calls.iter().filter(unanswered).count() >= 2;
         let was_exhausted = match is_exhausted {
             true => !self.exhausted.insert(record),
@@ -174,12 +169,8 @@ impl Sample {
         // No zone of ours is further east.
         let east = TimeZone::fixed(Offset::constant(14));
         let latest = time::date_in(&east, now.micros());
-        let mut due: Vec<ListKey> = self
-            .waiting
-            .iter()
-            .take_while(|(day, _)| *day < latest)
-            .copied()
-            .collect();
+        let mut due: Vec<ListKey> =
+            self.waiting.iter().take_while(|(day, _)| *day < latest).copied().collect();
         due.retain(|(day, unit)| time::date_in(reference.zone(Some(*unit)), now.micros()) > *day);
         for list in &due {
             self.waiting.remove(list);
@@ -189,22 +180,12 @@ impl Sample {
 
     /// Draws what a list wants and does not have: at least 5 % of its replies, lowest hash first.
     fn draw(&mut self, key: ListKey) {
-        let list = self
-            .lists
-            .get_mut(&key)
-            .expect("only lists there are change");
+        let list = self.lists.get_mut(&key).expect("only lists there are change");
         list.replies = list.candidates.len();
         list.wanted = list.replies.div_ceil(20);
-        list.in_hand = list
-            .drawn
-            .iter()
-            .filter(|r| !self.exhausted.contains(r))
-            .count();
+        list.in_hand = list.drawn.iter().filter(|r| !self.exhausted.contains(r)).count();
         let known: HashSet<Record> = list.drawn.iter().copied().collect();
-        let mut next = list
-            .candidates
-            .iter()
-            .filter(|(_, record)| !known.contains(record));
+        let mut next = list.candidates.iter().filter(|(_, record)| !known.contains(record));
         while list.in_hand < list.wanted.min(self.cap) {
             let Some(&(_, record)) = next.next() else {
                 break;
@@ -249,10 +230,7 @@ impl Sample {
 }
 
 /// D10: keyed by the seed, so that the draw cannot be foretold and is the same on every replay.
-#[expect(
-    deprecated,
-    reason = "SipHash-2-4, which the standard library keeps under this name"
-)]
+#[expect(deprecated, reason = "SipHash-2-4, which the standard library keeps under this name")]
 fn draw_hash(keys: (u64, u64), day: i32, record: Record) -> u64 {
     let mut hasher = SipHasher::new_with_keys(keys.0, keys.1);
     hasher.write(&day.to_le_bytes());
@@ -271,9 +249,7 @@ fn list_of(
     let judgement = judge(messages, reference, rules);
     let (received, _) = judgement.reply.filter(|&(_, digit)| digit <= 3)?;
     let (_, fact) = judgement.fact.expect("a counted reply has one");
-    let root = offices
-        .root(fact.unit)
-        .expect("a counted reply is to a known unit");
+    let root = offices.root(fact.unit).expect("a counted reply is to a known unit");
     Some((time::working_day(time::written_date(received)), root))
 }
 
@@ -304,9 +280,6 @@ mod tests {
     fn the_draw_is_siphash_2_4() {
         let keys = (0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908);
         let hash = draw_hash(keys, 0x0302_0100, 0x0b0a_0908_0706_0504);
-        assert_eq!(
-            hash.to_le_bytes(),
-            [0xfb, 0xe5, 0x0e, 0x86, 0xbc, 0x8f, 0x1e, 0x75]
-        );
+        assert_eq!(hash.to_le_bytes(), [0xfb, 0xe5, 0x0e, 0x86, 0xbc, 0x8f, 0x1e, 0x75]);
     }
 }

@@ -36,11 +36,7 @@ impl Tally {
 
     /// The sum of the scores.
     pub fn sum(&self) -> u64 {
-        self.0
-            .iter()
-            .zip(1..)
-            .map(|(count, score)| count * score)
-            .sum()
+        self.0.iter().zip(1..).map(|(count, score)| count * score).sum()
     }
 }
 
@@ -146,15 +142,9 @@ impl Sums {
         let region = reference.units[&sheet.unit].region;
         let month = sheet.date.first_of_month();
         self.own.entry(sheet.unit).or_default().add(sheet.scores);
-        self.services
-            .entry((agency, sheet.service))
-            .or_default()
-            .add(sheet.scores);
+        self.services.entry((agency, sheet.service)).or_default().add(sheet.scores);
         let mut add_month = |scope, id| {
-            self.months
-                .entry((scope, id, month))
-                .or_default()
-                .add(sheet.scores);
+            self.months.entry((scope, id, month)).or_default().add(sheet.scores);
         };
         add_month(Scope::Unit, sheet.unit);
         add_month(Scope::Service, sheet.service);
@@ -165,11 +155,7 @@ impl Sums {
         if sheet.channel != Channel::Epgu {
             add_month(Scope::Region, region);
             for key in territories(region, agency) {
-                self.territories
-                    .entry(key)
-                    .or_default()
-                    .tally
-                    .add(sheet.scores);
+                self.territories.entry(key).or_default().tally.add(sheet.scores);
             }
         }
     }
@@ -180,20 +166,13 @@ impl Sums {
         scores.add(sheet.scores);
         for unit in answering(sheet, reference, offices) {
             self.pooled.entry(unit).or_default().add(sheet.scores);
-            let day = self
-                .pooled_days
-                .entry(unit)
-                .or_default()
-                .entry(sheet.date)
-                .or_default();
+            let day = self.pooled_days.entry(unit).or_default().entry(sheet.date).or_default();
             *day = (day.0 + scores.k(), day.1 + scores.n());
             let Some(tenure) = offices.holder(unit, sheet.date) else {
                 continue;
             };
             let periods = self.periods.entry(tenure.id).or_default();
-            let period = periods
-                .entry(time::period_of(tenure.from, sheet.date))
-                .or_default();
+            let period = periods.entry(time::period_of(tenure.from, sheet.date)).or_default();
             for (question, score) in period.questions.iter_mut().zip(sheet.scores) {
                 question.add([score]);
             }
@@ -209,10 +188,7 @@ impl Sums {
                 self.territories.entry(key).or_default().facts += 1;
             }
         }
-        let rated = judgement
-            .sheets
-            .iter()
-            .filter(|sheet| sheet.channel != Channel::Epgu);
+        let rated = judgement.sheets.iter().filter(|sheet| sheet.channel != Channel::Epgu);
         let rated: HashSet<(Id, Option<Id>)> = rated
             .filter(|sheet| sheet.scores != [0; QUESTIONS])
             .flat_map(|sheet| {
@@ -230,14 +206,12 @@ impl Sums {
         let Some(days) = self.pooled_days.get(&unit) else {
             return (0, 0);
         };
-        days.range(from..until)
-            .fold((0, 0), |sum, (_, day)| (sum.0 + day.0, sum.1 + day.1))
+        days.range(from..until).fold((0, 0), |sum, (_, day)| (sum.0 + day.0, sum.1 + day.1))
     }
 
     /// Drops the territories that have facts but no rating.
     pub fn finish(&mut self) {
-        self.territories
-            .retain(|_, territory| territory.tally.n() > 0);
+        self.territories.retain(|_, territory| territory.tally.n() > 0);
     }
 }
 

@@ -78,9 +78,7 @@ fn is_worked(date: Date) -> bool {
 pub fn working_day(date: Date) -> Date {
     let mut date = date;
     while !is_worked(date) {
-        date = date
-            .tomorrow()
-            .expect("working days are centuries before 9999");
+        date = date.tomorrow().expect("working days are centuries before 9999");
     }
     date
 }
@@ -88,10 +86,7 @@ pub fn working_day(date: Date) -> Date {
 /// When offices close, 19:00, on the n-th working day after a date: the end of every time limit.
 pub fn closing(date: Date, n: u32, zone: &TimeZone) -> Zoned {
     let last = (0..n).fold(date, |date, _| {
-        working_day(
-            date.tomorrow()
-                .expect("working days are centuries before 9999"),
-        )
+        working_day(date.tomorrow().expect("working days are centuries before 9999"))
     });
     let closing = last.at(19, 0, 0, 0).to_zoned(zone.clone());
     closing.expect("moments of events lie in 1830..2110")
@@ -130,10 +125,7 @@ mod tests {
         let omsk = TimeZone::fixed(Offset::constant(6));
         let shown = |zoned: Zoned| zoned.strftime("%FT%T%:z").to_string();
         let wednesday = ymd(2018, 3, 7);
-        assert_eq!(
-            shown(closing(wednesday, 1, &omsk)),
-            "2018-03-12T19:00:00+06:00"
-        );
+        assert_eq!(shown(closing(wednesday, 1, &omsk)), "2018-03-12T19:00:00+06:00");
         assert_eq!(working_day(ymd(2018, 4, 28)), ymd(2018, 4, 28));
         assert_eq!(working_day(ymd(2018, 3, 8)), ymd(2018, 3, 12));
     }

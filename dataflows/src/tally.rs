@@ -1,0 +1,321 @@
+//! What adds up: the difference types that ride through the dataflow, and all arithmetic on them.
+//!
+//! Counts are integers and sums of them are exact, so a figure does not depend on the order in
+//! which its parts arrive. Rounding happens here and only where a person looks.
+
+use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Channel, Criterion, Score};
+
+/// Implements the group of element-wise addition for a struct of arrays of `i32` and their like.
+macro_rules! elementwise {
+    ($name:ident { $($field:ident),* }) => {
+        impl IsZero for $name {
+            fn is_zero(&self) -> bool {
+                *self == $name::default()
+            }
+        }
+        impl Semigroup for $name {
+            fn plus_equals(&mut self, rhs: &$name) {
+                $(for (sum, part) in self.$field.iter_mut().zip(&rhs.$field) { *sum += part; })*
+            }
+        }
+        impl Monoid for $name {
+            fn zero() -> $name {
+                $name::default()
+            }
+        }
+        impl Abelian for $name {
+            fn negate(&mut self) {
+                $(for sum in &mut self.$field { *sum = -*sum; })*
+            }
+        }
+        impl Multiply<isize> for $name {
+            type Output = $name;
+            fn multiply(mut self, rhs: &isize) -> $name {
+                match rhs {
+                    1 => {}
+                    -1 => self.negate(),
+                    _ => {
+                        let factor = i32::try_from(*rhs).expect("a few copies of a row");
+                        $(for sum in &mut self.$field { *sum *= factor; })*
+                    }
+                }
+                self
+            }
+        }
+    };
+}
+
+/// The ratings of a cell or of a manager's period: what every formula of the Order needs.
+///
+/// `criteria` is by criterion 1..8 and then the integral, `(positive, all)` flattened; `channels`
+/// likewise by sms, phone, kiosk, epgu; `scores` counts the ratings by score 1..5.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Tally {
+    criteria: [i32; 18],
+    channels: [i32; 8],
+    scores: [i32; 5],
+}
+
+elementwise!(Tally { criteria, channels, scores });
+
+/// What a rating is of: a criterion, or the SMS digit itself (7.10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aspect {
+    /// A criterion of 1..8.
+    Criterion(Criterion),
+    /// The integral rating.
+    Integral,
+}
+
+impl Tally {
+    /// Adds one rating.
+    pub fn rate(&mut self, channel: Channel, aspect: Aspect, score: Score) {
+        let aspect = match aspect {
+            Aspect::Criterion(criterion) => usize::from(criterion.get()) - 1,
+            Aspect::Integral => 8,
+        };
+        let positive = i32::from(score.is_positive());
+        self.criteria[2 * aspect] += positive;
+        self.criteria[2 * aspect + 1] += 1;
+        self.channels[2 * channel as usize] += positive;
+        self.channels[2 * channel as usize + 1] += 1;
+        self.scores[usize::from(score.get()) - 1] += 1;
+    }
+
+    /// p. 12 and 13: K positive of N.
+    pub fn value(&self) -> Value {
+        self.spread().value()
+    }
+
+    /// `(criterion 1..8, or 9 for the integral; value)` of those that occur.
+    pub fn criteria(&self) -> Vec<(u8, Value)> {
+        (1..).zip(pairs(&self.criteria)).filter(|(_, value)| value.n != 0).collect()
+    }
+
+    /// By channel, of those that occur.
+    pub fn channels(&self) -> Vec<(Channel, Value)> {
+        Channel::ALL.into_iter().zip(pairs(&self.channels)).filter(|(_, v)| v.n != 0).collect()
+    }
+
+    /// The counts by score.
+    pub fn spread(&self) -> Spread {
+        Spread { scores: self.scores, records: [0], facts: [0] }
+    }
+}
+
+fn pairs(flat: &[i32]) -> impl Iterator<Item = Value> {
+    flat.chunks_exact(2).map(|pair| Value { k: i64::from(pair[0]), n: i64::from(pair[1]) })
+}
+
+/// Ratings by score 1..5, with the records rated and the facts beside them: what a unit, a
+/// service, a month or a territory shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Spread {
+    /// Ratings by score.
+    pub scores: [i32; 5],
+    /// Records with at least one counted rating.
+    pub records: [i32; 1],
+    /// Standing facts.
+    pub facts: [i32; 1],
+}
+
+elementwise!(Spread { scores, records, facts });
+
+impl Spread {
+    /// K positive of N.
+    pub fn value(&self) -> Value {
+        let [bad1, bad2, bad3, good4, good5] = self.scores.map(i64::from);
+        Value { k: good4 + good5, n: bad1 + bad2 + bad3 + good4 + good5 }
+    }
+
+    /// Hundredths of the mean score, half up; `None` without ratings.
+    pub fn average(&self) -> Option<i64> {
+        let n = self.value().n;
+        let sum: i64 = (1..).zip(self.scores).map(|(score, count)| score * i64::from(count)).sum();
+        (n > 0).then(|| (200 * sum + n).div_euclid(2 * n))
+    }
+}
+
+/// Rating messages by channel (sms, survey, kiosk, epgu), and how many records they are of, where
+/// they are not of ЕПГУ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Messages {
+    channels: [i32; 4],
+    records: [i32; 1],
+}
+
+elementwise!(Messages { channels, records });
+
+impl Messages {
+    /// The messages behind one record's ratings at a place: one of each channel.
+    pub fn of(channels: impl Iterator<Item = Channel>) -> Messages {
+        let mut messages = Messages::default();
+        for channel in channels {
+            messages.channels[channel as usize] += 1;
+            messages.records = [i32::from(channel != Channel::Epgu)];
+        }
+        messages
+    }
+
+    /// `(channel, messages)` of those that occur.
+    pub fn channels(&self) -> impl Iterator<Item = (Channel, isize)> + use<> {
+        let counts = self.channels.map(|count| count as isize);
+        Channel::ALL.into_iter().zip(counts).filter(|(_, count)| *count != 0)
+    }
+
+    /// The records rated, as territories count them.
+    pub fn records(&self) -> Spread {
+        Spread { records: self.records, ..Spread::default() }
+    }
+}
+
+/// A satisfaction value (сводное значение): the exact pair, K positive of N ratings.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Value {
+    /// Positive ratings.
+    pub k: i64,
+    /// All ratings.
+    pub n: i64,
+}
+
+impl Value {
+    /// Hundredths of a per cent, half up; `None` without ratings. For showing, never for judging.
+    pub fn hundredths(self) -> Option<i64> {
+        (self.n > 0).then(|| (20_000 * self.k + self.n).div_euclid(2 * self.n))
+    }
+
+    /// D9: ⌊10⁸·K/N + ½⌋ millionths of a per cent; `None` without ratings.
+    pub fn millionths(self) -> Option<i64> {
+        (self.n > 0).then(|| (200_000_000 * self.k + self.n).div_euclid(2 * self.n))
+    }
+
+    /// Whether K/N is at least `micropercent` millionths of a per cent, exactly.
+    pub fn reaches(self, micropercent: i64) -> bool {
+        i128::from(self.k) * 100_000_000 >= i128::from(micropercent) * i128::from(self.n)
+    }
+
+    /// Whether K/N exceeds `other` by more than 5 percentage points, exactly.
+    pub fn exceeds_by_five_points(self, other: Value) -> bool {
+        let [k, n, ok, on] = [self.k, self.n, other.k, other.n].map(i128::from);
+        // k/n - ok/on > 1/20
+        20 * (k * on - ok * n) > n * on
+    }
+
+    /// Orders by the exact K/N; both must have ratings.
+    pub fn compare(self, other: Value) -> std::cmp::Ordering {
+        (i128::from(self.k) * i128::from(other.n)).cmp(&(i128::from(other.k) * i128::from(self.n)))
+    }
+}
+
+/// The sum of managers' values and their number: p. 14's mean before the division.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Mean {
+    sum: [i64; 1],
+    managers: [i64; 1],
+}
+
+impl IsZero for Mean {
+    fn is_zero(&self) -> bool {
+        *self == Mean::default()
+    }
+}
+
+impl Semigroup for Mean {
+    fn plus_equals(&mut self, rhs: &Mean) {
+        self.sum[0] += rhs.sum[0];
+        self.managers[0] += rhs.managers[0];
+    }
+}
+
+impl Multiply<isize> for Mean {
+    type Output = Mean;
+    fn multiply(self, rhs: &isize) -> Mean {
+        let factor = *rhs as i64;
+        Mean { sum: [self.sum[0] * factor], managers: [self.managers[0] * factor] }
+    }
+}
+
+impl Mean {
+    /// Of one manager, in millionths of a per cent.
+    pub fn of(millionths: i64) -> Mean {
+        Mean { sum: [millionths], managers: [1] }
+    }
+
+    /// Sn: how many managers.
+    pub fn managers(&self) -> i64 {
+        self.managers[0]
+    }
+
+    /// D9: Rf = ⌊(2·ΣR + Sn) / (2·Sn)⌋ in millionths of a per cent; `None` without managers.
+    pub fn millionths(&self) -> Option<i64> {
+        let (sum, managers) = (self.sum[0], self.managers[0]);
+        (managers > 0).then(|| (2 * sum + managers).div_euclid(2 * managers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(k: i64, n: i64) -> Value {
+        Value { k, n }
+    }
+
+    #[test]
+    fn values_are_rounded_half_up_and_only_to_be_shown() {
+        let cases = [
+            (value(465, 505), Some(9208), Some(92_079_208)),
+            (value(555, 600), Some(9250), Some(92_500_000)),
+            (value(1, 3), Some(3333), Some(33_333_333)),
+            (value(1, 800), Some(13), Some(125_000)),
+            (value(0, 1), Some(0), Some(0)),
+            (value(0, 0), None, None),
+        ];
+        for (value, hundredths, millionths) in cases {
+            assert_eq!((value.hundredths(), value.millionths()), (hundredths, millionths));
+        }
+    }
+
+    #[test]
+    fn thresholds_are_exact() {
+        assert!(
+            value(3, 4).reaches(75_000_000) && !value(2_999_999, 4_000_000).reaches(75_000_000)
+        );
+        assert!(!value(85, 100).exceeds_by_five_points(value(80, 100)));
+        assert!(value(8501, 10_000).exceeds_by_five_points(value(80, 100)));
+    }
+
+    /// p. 14, D9.
+    #[test]
+    fn a_mean_is_of_managers_not_of_ratings() {
+        let mut mean = Mean::of(100_000_000);
+        mean.plus_equals(&Mean::of(33_333_333));
+        assert_eq!((mean.millionths(), mean.managers()), (Some(66_666_667), 2));
+        assert_eq!(Mean::default().millionths(), None);
+    }
+
+    #[test]
+    fn a_tally_knows_its_parts() {
+        let mut tally = Tally::default();
+        let score = |s| Score::new(s).expect("1..5");
+        for criterion in Criterion::COMMON {
+            tally.rate(Channel::Sms, Aspect::Criterion(criterion), score(4));
+        }
+        tally.rate(Channel::Sms, Aspect::Integral, score(4));
+        tally.rate(Channel::Survey, Aspect::Criterion(Criterion::COMMON[0]), score(1));
+        assert_eq!(tally.value(), value(6, 7));
+        assert_eq!(tally.criteria()[0], (1, value(1, 2)));
+        assert_eq!(tally.criteria()[5], (9, value(1, 1)));
+        assert_eq!(tally.channels(), [(Channel::Sms, value(6, 6)), (Channel::Survey, value(0, 1))]);
+        assert_eq!(tally.spread().average(), Some(357));
+        let minus = tally.multiply(&-1);
+        let mut sum = tally;
+        sum.plus_equals(&minus);
+        assert!(sum.is_zero());
+    }
+}

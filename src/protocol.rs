@@ -1,0 +1,104 @@
+//! What the node and its worker say to each other, over one Unix socket.
+//!
+//! The node starts the worker with one end of a socket pair as its standard input, so nobody else
+//! can connect and either side sees at once that the other is gone. Each message is a length
+//! (`u32`, little-endian) and that many bytes of bincode 1.3; the two are always the same build.
+
+use std::io::{self, Read, Write};
+
+use bincode::Options;
+use dataflows::domain::Epoch;
+use dataflows::views::Row;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::log::Position;
+use crate::rules::Rules;
+
+/// Node → worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// The first message, once: what to compute, and from which log.
+    Start {
+        /// The log's directory.
+        log: std::path::PathBuf,
+        /// Timely workers, as threads.
+        workers: usize,
+        /// The switches of the rules.
+        rules: Rules,
+    },
+    /// Everything before `end` is on disk, and no later frame will carry an epoch below `epoch`:
+    /// the worker reads up to `end` and owes one [`Report::Closed`] with `upper == epoch`.
+    /// Both rise from message to message, the epoch strictly.
+    Advance {
+        /// Where to stop reading.
+        end: Position,
+        /// The first epoch that is still open.
+        epoch: Epoch,
+    },
+    /// No more will come: finish and exit 0. The end of the stream means the same.
+    Stop,
+}
+
+/// Worker → node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// While it reads what was there before it started: events so far, for a progress bar.
+    Reading {
+        /// Events read.
+        events: u64,
+    },
+    /// A part of the changes of the [`Report::Closed`] that comes next, where they are many.
+    Part {
+        /// As there.
+        changes: Vec<(Row, i64)>,
+    },
+    /// All epochs below `upper` are computed. The changes are consolidated: each row that went
+    /// (-1) or came (+1) since the `upper` of the report before; the first report of a worker
+    /// therefore holds every row there is. A key never has more than one row.
+    Closed {
+        /// The first epoch not included.
+        upper: Epoch,
+        /// `(row, -1 or +1)`, in no particular order.
+        changes: Vec<(Row, i64)>,
+    },
+}
+
+/// Writes one message.
+///
+/// # Errors
+/// Of the stream; a message that is larger than four gigabytes.
+pub fn send<M: Serialize>(stream: &mut impl Write, message: &M) -> io::Result<()> {
+    let mut bytes = vec![0; 4];
+    bincode::DefaultOptions::new()
+        .with_fixint_encoding()
+        .serialize_into(&mut bytes, message)
+        .map_err(io::Error::other)?;
+    let length = u32::try_from(bytes.len() - 4).map_err(io::Error::other)?;
+    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    stream.write_all(&bytes)
+}
+
+/// Reads one message; `None` where the stream ends before one begins.
+///
+/// # Errors
+/// Of the stream; bytes that are no message.
+pub fn receive<M: DeserializeOwned>(stream: &mut impl Read) -> io::Result<Option<M>> {
+    let mut length = [0; 4];
+    match stream.read_exact(&mut length) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let length = u32::from_le_bytes(length) as usize;
+    let mut bytes = Vec::new();
+    stream.by_ref().take(length as u64).read_to_end(&mut bytes)?;
+    if bytes.len() < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    bincode::DefaultOptions::new()
+        .with_fixint_encoding()
+        .deserialize(&bytes)
+        .map(Some)
+        .map_err(io::Error::other)
+}
