@@ -1,6 +1,9 @@
 //! Otklik (отклик: a response, feedback): satisfaction values of public services, live and exact.
 
+pub mod cli;
+
 pub mod event;
+pub mod lines;
 pub mod log;
 pub mod protocol;
 pub mod regions;
@@ -8,5 +11,9 @@ pub mod rules;
 pub mod world;
 
 pub mod engine;
+pub mod views;
 
+pub mod compute;
+pub mod generate;
 pub mod verify;
+pub mod worker;
