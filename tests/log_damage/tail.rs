@@ -124,6 +124,27 @@ fn a_reader_does_not_pass_damage() {
     );
 }
 
+/// Tools beside a running node see a log that is whole, or whose last frame is being written.
+#[test]
+fn a_tool_reads_beside_the_writer() {
+    let (data, frames) = (data(), frames());
+    let (mut writer, _) = open_with(data.path(), 1000).expect("a new log");
+    std::thread::scope(|scope| {
+        let appending = scope.spawn(|| {
+            for (epoch, lines) in &frames {
+                writer.append(*epoch, &mut frame(lines)).expect("room");
+            }
+        });
+        let mut before = 0;
+        while !appending.is_finished() {
+            let now = read(data.path(), &frames).expect("undamaged");
+            assert!(now >= before);
+            before = now;
+        }
+    });
+    assert_eq!(read(data.path(), &frames).expect("undamaged"), frames.len());
+}
+
 #[test]
 fn where_nothing_was_written_there_is_no_log() {
     let data = data();
