@@ -1,3 +1,4 @@
 //! Otklik (отклик: a response, feedback): satisfaction values of public services, live and exact.
 
 pub mod event;
+pub mod views;

@@ -1,0 +1,252 @@
+//! The served state: the rows of every view at the last complete epoch, and the changes that led
+//! there.
+//!
+//! One writer publishes epoch after epoch; any number of readers take what they need and keep it as
+//! long as they like. A reader holds a lock only while it copies a pointer: a [`Snapshot`] is a list
+//! of counted chunks of rows, of which the writer copies those it changes while somebody still
+//! reads them, and changes the others in place. So the writer never waits while rows are being
+//! written as JSON, and all rows of an answer are of one epoch. Who follows a view needs the rows
+//! once and then only the history, which has a lock of its own. (Always publishing a fresh copy
+//! instead, so that readers never wait for the writer either, was measured: 7 microseconds a change
+//! against 3, at ten thousand changes of a million rows.)
+//!
+//! Knows nothing of HTTP, of the log, or of who computes the rows.
+
+mod cell;
+pub mod columns;
+mod filter;
+mod history;
+pub mod row_json;
+pub mod rows;
+mod subscription;
+mod table;
+
+use std::cmp::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use dataflows::domain::Epoch;
+use dataflows::views::{Row, View};
+use tokio::sync::watch;
+
+pub use filter::{Filter, FilterError};
+pub use history::{Change, ChangeSet};
+pub use rows::Rows;
+pub use subscription::{Step, Subscription};
+pub use table::Table;
+
+use history::History;
+use table::Update;
+
+/// The rows of every view at one epoch; a copy costs one counter.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The epoch: all of it, and nothing later.
+    pub epoch: Epoch,
+    tables: Arc<[Table; View::ALL.len()]>,
+}
+
+impl Snapshot {
+    /// The rows of a view.
+    pub fn table(&self, view: View) -> &Table {
+        &self.tables[view as usize]
+    }
+
+    /// What must be updated so that there are the rows that came with `rows`, and no others.
+    fn difference(&self, rows: Vec<Update>) -> Vec<Update> {
+        let mut came: [Vec<Row>; View::ALL.len()] = Default::default();
+        for (view, of_view) in by_view(rows) {
+            came[view as usize] = of_view
+                .into_iter()
+                .filter_map(|update| update.came)
+                .collect();
+        }
+        let differences = self
+            .tables
+            .iter()
+            .zip(came)
+            .map(|(table, rows)| table.difference(rows));
+        differences.flatten().collect()
+    }
+}
+
+/// What readers see, and where the writer puts it.
+#[derive(Debug)]
+pub struct Served {
+    /// None until the first epoch is complete. Locked while an epoch is being made.
+    rows: Mutex<Option<Snapshot>>,
+    /// Likewise; locked, after `rows`, for moments only.
+    history: Mutex<Option<History>>,
+    closed: watch::Sender<Option<Epoch>>,
+    history_changes_max: usize,
+}
+
+impl Served {
+    /// Empty, until the first batch. `history_changes_max` bounds the changes kept for those who
+    /// fall behind; their rows are shared with the tables where they still stand.
+    pub fn new(history_changes_max: usize) -> Served {
+        Served {
+            rows: Mutex::new(None),
+            history: Mutex::new(None),
+            closed: watch::Sender::new(None),
+            history_changes_max,
+        }
+    }
+
+    /// The changes of a worker's next batch: `(row, -1 or +1)`, since the batch before of the same
+    /// worker, of all epochs below `upper`. They are published as one set of epoch `upper - 1`,
+    /// which is returned. Costs some microseconds a change; there is one writer.
+    ///
+    /// # Panics
+    /// If the epoch does not rise, a key gets two rows, or a row goes that is not held.
+    pub fn apply(&self, upper: Epoch, changes: Vec<(Row, i64)>) -> Epoch {
+        let epoch = last_of(upper);
+        let served = self
+            .epoch()
+            .expect("the first batch of a worker goes to replace");
+        assert!(epoch > served, "epoch {epoch} comes after epoch {served}");
+        self.publish(epoch, updates(changes));
+        epoch
+    }
+
+    /// The first batch of a worker, which holds every row there is: what differs from the rows held
+    /// is published as the changes of epoch `upper - 1`, which is returned. Subscribers see only
+    /// what really changed, and nothing where a worker was merely started again.
+    ///
+    /// # Panics
+    /// If the epoch is before the one served, or is the same with other rows; if a key has two rows.
+    pub fn replace(&self, upper: Epoch, rows: Vec<(Row, i64)>) -> Epoch {
+        let epoch = last_of(upper);
+        let mut updates = updates(rows);
+        assert!(
+            updates.iter().all(|row| row.gone.is_none()),
+            "a first batch takes nothing away"
+        );
+        if let Some(before) = self.snapshot() {
+            updates = before.difference(updates);
+            assert!(
+                epoch > before.epoch || (epoch == before.epoch && updates.is_empty()),
+                "a worker computes epoch {epoch} where {} is served, with {} rows that differ",
+                before.epoch,
+                updates.len(),
+            );
+        }
+        self.publish(epoch, updates);
+        epoch
+    }
+
+    /// `updates` are sorted by key, each key once.
+    fn publish(&self, epoch: Epoch, updates: Vec<Update>) {
+        let mut changes = Vec::with_capacity(updates.len());
+        let mut rows = lock(&self.rows);
+        let snapshot = rows.get_or_insert_with(Snapshot::default);
+        snapshot.epoch = epoch;
+        let tables = Arc::make_mut(&mut snapshot.tables);
+        for (view, of_view) in by_view(updates) {
+            tables[view as usize].update(of_view, &mut changes);
+        }
+        // Before the rows can be read: who begins with them goes on with the history.
+        let forgotten = match &mut *lock(&self.history) {
+            Some(history) => history.push(epoch, changes),
+            // The first rows are no news to anyone.
+            none => {
+                *none = Some(History::new(epoch, self.history_changes_max));
+                Vec::new()
+            }
+        };
+        drop(rows);
+        self.closed.send_replace(Some(epoch));
+        drop(forgotten);
+    }
+
+    /// All rows at the last complete epoch; `None` until there is one. Waits while an epoch is being
+    /// made, which takes milliseconds: not for threads that must not wait.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        lock(&self.rows).clone()
+    }
+
+    /// The last complete epoch; `None` until there is one.
+    pub fn epoch(&self) -> Option<Epoch> {
+        *self.closed.borrow()
+    }
+
+    /// The last complete epoch, to wait for the next.
+    pub fn epochs(&self) -> watch::Receiver<Option<Epoch>> {
+        self.closed.subscribe()
+    }
+
+    /// Waits until `epoch` is served (who has submitted events knows the epoch they are in).
+    pub async fn wait_for(&self, epoch: Epoch) {
+        let mut epochs = self.closed.subscribe();
+        let waited = epochs
+            .wait_for(|closed| closed.is_some_and(|closed| closed >= epoch))
+            .await;
+        drop(waited.expect("self holds the sender"));
+    }
+
+    /// Changes held for those who fell behind.
+    pub fn history_changes(&self) -> usize {
+        lock(&self.history).as_ref().map_or(0, History::changes)
+    }
+
+    /// The last complete epoch and the change sets between `position` and it; `None` where the
+    /// history does not reach from there to here.
+    fn since(&self, position: Epoch) -> Option<(Epoch, Vec<Arc<ChangeSet>>)> {
+        lock(&self.history).as_ref()?.since(position)
+    }
+}
+
+/// A panic under one of these locks is a bug, and in the program the end of the process.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panicked")
+}
+
+fn last_of(upper: Epoch) -> Epoch {
+    upper.checked_sub(1).expect("a closed batch has an epoch")
+}
+
+/// The changes by key, in the order of keys.
+fn updates(mut changes: Vec<(Row, i64)>) -> Vec<Update> {
+    changes.sort_unstable_by(|(a, down), (b, up)| a.key().cmp(&b.key()).then(down.cmp(up)));
+    let mut updates: Vec<Update> = Vec::with_capacity(changes.len());
+    for (row, diff) in changes {
+        let key = row.key();
+        let same = updates
+            .last_mut()
+            .filter(|last| last.key.cmp(&key) == Ordering::Equal);
+        match (diff, same) {
+            (-1, None) => updates.push(Update {
+                key,
+                gone: Some(row),
+                came: None,
+            }),
+            (1, None) => updates.push(Update {
+                key,
+                gone: None,
+                came: Some(row),
+            }),
+            (
+                1,
+                Some(Update {
+                    came: came @ None, ..
+                }),
+            ) => *came = Some(row),
+            (diff, same) => panic!("{row:?} comes {diff} times beside {same:?}"),
+        }
+    }
+    updates
+}
+
+/// Updates sorted by key, cut into those of each view.
+fn by_view(updates: Vec<Update>) -> impl Iterator<Item = (View, Vec<Update>)> {
+    let mut updates = updates.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let view = updates.peek()?.key.view;
+        Some((
+            view,
+            std::iter::from_fn(|| updates.next_if(|u| u.key.view == view)).collect(),
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests;
