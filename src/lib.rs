@@ -1,4 +1,5 @@
 //! Otklik (отклик: a response, feedback): satisfaction values of public services, live and exact.
 
 pub mod event;
+pub mod http;
 pub mod views;
