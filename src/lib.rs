@@ -3,17 +3,5 @@
 pub mod cli;
 
 pub mod event;
-pub mod lines;
-pub mod log;
-pub mod protocol;
-pub mod regions;
-pub mod rules;
-pub mod world;
-
-pub mod engine;
+pub mod http;
 pub mod views;
-
-pub mod compute;
-pub mod generate;
-pub mod verify;
-pub mod worker;
