@@ -1,5 +1,8 @@
 //! Otklik (отклик: a response, feedback): satisfaction values of public services, live and exact.
 
+pub mod clock;
+pub mod config;
 pub mod event;
 pub mod regions;
 pub mod rules;
+pub mod telemetry;
