@@ -3,6 +3,8 @@
 pub mod clock;
 pub mod config;
 pub mod event;
+pub mod log;
+pub mod protocol;
 pub mod regions;
 pub mod rules;
 pub mod telemetry;

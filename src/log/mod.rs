@@ -1,0 +1,144 @@
+//! The durable log: every event the node has answered for, in the order of its epochs.
+//!
+//! A frame is one group commit: written with one write, made durable with one `fdatasync`, and
+//! answered only then. Frames are numbered without gaps and never change; segments are files of
+//! frames. The bytes are drawn in `docs/log-format.md`. The log knows events only as entries to
+//! encode and decode: what they mean, and which epoch it is, are its callers' business.
+//!
+//! - [`Writer`] appends; there is one in a data directory, and opening it is recovery.
+//! - [`Reader`] tails up to a position that the writer has reported durable.
+//! - [`Whole`] reads all there is, for tools; [`inspect`] sums it up.
+//!
+//! An unfinished frame at the very end is cut when the log is opened. Any other damage is refused
+//! with its segment and byte; nothing is ever skipped.
+
+mod entry;
+mod format;
+mod inspect;
+mod lock;
+mod read;
+mod watermark;
+mod whole;
+mod write;
+
+pub use entry::{Events, Frame, FrameBuilder, FrameFull};
+pub use format::{Damage, FRAME_BYTES_MAX, Fault};
+pub use inspect::{Inspection, Segment, inspect};
+pub use read::{ReadError, Reader};
+pub use whole::{Torn, Whole};
+pub use write::{AppendError, OpenError, Opened, Options, Writer};
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// A place between two frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position {
+    /// Number of the segment, from 1.
+    pub segment: u32,
+    /// Bytes of the segment before the place.
+    pub offset: u64,
+    /// Number of the next frame, from 0: the count of frames before the place.
+    pub sequence: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position {
+            segment,
+            offset,
+            sequence,
+        } = self;
+        write!(
+            f,
+            "byte {offset} of log segment {segment:04} (frame {sequence})"
+        )
+    }
+}
+
+/// The operating system refused something.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {act} {}", path.display())]
+pub struct FileError {
+    act: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl FileError {
+    /// For `map_err`: what was being done to which file.
+    fn of(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+        move |source| FileError {
+            act,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// Whether there was no room, so that it may go better later.
+    fn is_full(&self) -> bool {
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
+    }
+}
+
+/// Where the segments are.
+fn directory(data: &Path) -> PathBuf {
+    data.join("log")
+}
+
+/// The file of a segment: `00000001.seg`.
+fn segment_path(directory: &Path, segment: u32) -> PathBuf {
+    directory.join(format!("{segment:08}.seg"))
+}
+
+/// How many segments there are: files `1..=n`, none missing. Other files are not the log's.
+fn count_segments(directory: &Path) -> Result<u32, ReadError> {
+    let failed = |source| FileError::of("list", directory)(source);
+    let mut segments: Vec<u32> = Vec::new();
+    for entry in directory.read_dir().map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let digits = name.to_str().and_then(|name| name.strip_suffix(".seg"));
+        let digits = digits.filter(|digits| digits.len() == 8);
+        let number: Option<u32> = digits.and_then(|digits| digits.parse().ok());
+        segments.extend(number);
+    }
+    segments.sort_unstable();
+    match segments
+        .iter()
+        .zip(1..)
+        .find(|(found, expected)| **found != *expected)
+    {
+        Some((_, segment)) => Err(ReadError::Missing { segment }),
+        None => Ok(u32::try_from(segments.len()).expect("numbers of eight digits")),
+    }
+}
+
+/// A new file with these first bytes: it is there with all of them, durable, or not at all.
+///
+/// A file that is left half-made has another name, which the log does not look at, and is
+/// overwritten by the next attempt.
+fn create(path: &Path, bytes: &[u8]) -> Result<File, FileError> {
+    let unfinished = path.with_added_extension("tmp");
+    let mut file = File::create(&unfinished).map_err(FileError::of("create", &unfinished))?;
+    file.write_all(bytes)
+        .map_err(FileError::of("write", &unfinished))?;
+    file.sync_all()
+        .map_err(FileError::of("make durable", &unfinished))?;
+    std::fs::rename(&unfinished, path).map_err(FileError::of("rename", &unfinished))?;
+    sync_directory(path.parent().expect("a file is in a directory"))?;
+    Ok(file)
+}
+
+/// Makes creations, renames and removals in a directory durable.
+fn sync_directory(directory: &Path) -> Result<(), FileError> {
+    File::open(directory)
+        .and_then(|opened| opened.sync_all())
+        .map_err(FileError::of("make durable", directory))
+}

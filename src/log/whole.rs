@@ -1,0 +1,218 @@
+//! Reading a log to its end, and telling an unfinished end from a damaged one.
+
+use std::path::Path;
+
+use super::format::{Damage, FRAME_BYTES_MAX, Fault, FrameHeader, HEADER_BYTES, Watermark};
+use super::{
+    FileError, Frame, Position, ReadError, Reader, count_segments, directory, segment_path,
+    watermark,
+};
+
+/// An unfinished frame at the end of a log: its write broke off, and nobody was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Torn {
+    /// Where it begins.
+    pub position: Position,
+    /// How much of it there is.
+    pub bytes: u64,
+    /// How one sees that it is unfinished.
+    pub fault: Fault,
+}
+
+/// Reads a log from its first frame to the last that is whole when it is opened.
+///
+/// It needs no writer and disturbs none; beside a running node the frame that is being written
+/// shows as [`Torn`].
+#[derive(Debug)]
+pub struct Whole {
+    reader: Reader,
+    mark: Option<Watermark>,
+    /// The last segment.
+    last: u32,
+    /// Length of the last segment.
+    until: u64,
+    bytes: u64,
+    torn: Option<Torn>,
+}
+
+impl Whole {
+    /// Opens the log of a data directory at its first frame.
+    ///
+    /// # Errors
+    /// There is none, a segment is missing, or the watermark or the first header is damaged.
+    pub fn open(data: &Path) -> Result<Whole, ReadError> {
+        let directory = directory(data);
+        let no_log = || ReadError::NoLog {
+            data: data.to_owned(),
+        };
+        if !directory.exists() {
+            return Err(no_log());
+        }
+        // Before the segments: beside a running node they grow, and the mark must not be beyond.
+        let mark = watermark::read(&directory)?;
+        let last = count_segments(&directory)?;
+        let marked = mark
+            .filter(|mark| mark.sequence > 0)
+            .map_or(0, |mark| mark.segment);
+        if marked > last {
+            return Err(ReadError::Missing { segment: last + 1 });
+        }
+        if last == 0 {
+            return Err(no_log());
+        }
+        let (mut bytes, mut until) = (0, 0);
+        for segment in 1..=last {
+            let path = segment_path(&directory, segment);
+            until = path
+                .metadata()
+                .map_err(FileError::of("inspect", &path))?
+                .len();
+            bytes += until;
+        }
+        let reader = Reader::open(data)?;
+        if mark.is_some_and(|mark| mark.log != reader.log()) {
+            return Err(ReadError::Watermark(Fault::Log));
+        }
+        Ok(Whole {
+            reader,
+            mark,
+            last,
+            until,
+            bytes,
+            torn: None,
+        })
+    }
+
+    /// The next frame; `None` at the end, where [`torn`](Whole::torn) says what was left out.
+    ///
+    /// # Errors
+    /// Damage anywhere but in an unfinished frame at the very end.
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
+        let advanced = self.advance()?;
+        Ok(advanced.then(|| self.reader.frame()))
+    }
+
+    /// The unfinished frame at the end, once the end is reached.
+    pub fn torn(&self) -> Option<&Torn> {
+        self.torn.as_ref()
+    }
+
+    /// After the last frame that was read.
+    pub fn position(&self) -> Position {
+        self.reader.position()
+    }
+
+    /// Bytes of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many segments there are.
+    pub fn segments(&self) -> u32 {
+        self.last
+    }
+
+    /// Epoch of the last frame that was read, 0 before the first.
+    pub(super) fn epoch(&self) -> u64 {
+        self.reader.epoch()
+    }
+
+    pub(super) fn log(&self) -> u64 {
+        self.reader.log()
+    }
+
+    pub(super) fn is_marked(&self) -> bool {
+        self.mark.is_some()
+    }
+
+    fn advance(&mut self) -> Result<bool, ReadError> {
+        if self.torn.is_some() {
+            return Ok(false);
+        }
+        match self.reader.advance(self.last, self.until) {
+            Ok(true) => Ok(true),
+            Ok(false) => self.check_mark().map(|()| false),
+            // The header of the last segment is reached from the one before: it is never torn.
+            Err(ReadError::Corrupt(damage)) if self.position().segment == self.last => {
+                self.torn = Some(self.judge(damage)?);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A log that ends well must reach its mark.
+    fn check_mark(&self) -> Result<(), ReadError> {
+        let Position {
+            segment,
+            offset,
+            sequence,
+        } = self.position();
+        match self.mark {
+            Some(mark)
+                if (mark.sequence, mark.segment, mark.offset) > (sequence, segment, offset) =>
+            {
+                let fault = Fault::Acknowledged { until: mark.offset };
+                Err(Damage {
+                    segment,
+                    byte: offset,
+                    fault,
+                }
+                .into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what is wrong at the present position is a frame whose write broke off.
+    ///
+    /// One frame is being written at a time, at the end, and everything before it is durable: so
+    /// an unfinished frame is the last thing in the log, has not been acknowledged, and is not
+    /// longer than a frame. What does not fit that is damage.
+    fn judge(&mut self, damage: Damage) -> Result<Torn, ReadError> {
+        let position = self.position();
+        let bytes = self.until - position.offset;
+        let acknowledged = self
+            .mark
+            .is_some_and(|mark| mark.sequence > position.sequence);
+        if acknowledged || bytes > (HEADER_BYTES + FRAME_BYTES_MAX) as u64 {
+            return Err(damage.into());
+        }
+        let log = self.reader.log();
+        let rest = self.reader.rest(bytes as usize, self.until)?;
+        let unfinished = match damage.fault {
+            Fault::Length { .. } => true,
+            Fault::Checksum => is_last(rest, log),
+            Fault::Magic | Fault::HeaderChecksum => {
+                !holds_header(&rest[1..], log, position.sequence)
+            }
+            _ => false,
+        };
+        if !unfinished {
+            return Err(damage.into());
+        }
+        Ok(Torn {
+            position,
+            bytes,
+            fault: damage.fault,
+        })
+    }
+}
+
+/// Whether nothing stands after a frame whose header is good.
+fn is_last(bytes: &[u8], log: u64) -> bool {
+    let header = bytes
+        .first_chunk()
+        .map(|head| FrameHeader::decode(head, log));
+    matches!(header, Some(Ok(header)) if HEADER_BYTES + header.bytes as usize >= bytes.len())
+}
+
+/// Whether a header of this log, of the frame `sequence` or a later one, begins anywhere.
+fn holds_header(bytes: &[u8], log: u64, sequence: u64) -> bool {
+    bytes.windows(HEADER_BYTES).any(|window| {
+        let header = window
+            .first_chunk()
+            .map(|head| FrameHeader::decode(head, log));
+        matches!(header, Some(Ok(header)) if header.sequence >= sequence)
+    })
+}
