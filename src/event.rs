@@ -15,8 +15,59 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The text of an id or a name: borrowed from the line it came in where JSON allows.
-pub type Text<'a> = Cow<'a, str>;
+/// A text of an event: borrowed from the line or frame it came in wherever it stands there as it is.
+///
+/// Not a bare `Cow`, because serde borrows into one only by an attribute on the very field.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Text<'a>(Cow<'a, str>);
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Text<'a> {
+        Text(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Text(Cow::Owned(text))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
+        struct Borrowing;
+        impl<'de> Visitor<'de> for Borrowing {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(text.into())
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(text.to_owned().into())
+            }
+            fn visit_string<E>(self, text: String) -> Result<Text<'de>, E> {
+                Ok(text.into())
+            }
+        }
+        deserializer.deserialize_str(Borrowing)
+    }
+}
 
 /// An event that the door has checked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -529,7 +580,10 @@ impl<'a> Fields<'a> {
         };
         let region = required("region", self.region)?;
         if !(2..=11).contains(&region.len()) || !region.bytes().all(|b| b.is_ascii_digit()) {
-            return refuse(Code::BadId, format!("region {region:?} is not an ОКАТО of 2..11 digits"));
+            return refuse(
+                Code::BadId,
+                format!("region {region:?} is not an ОКАТО of 2..11 digits"),
+            );
         }
         Ok(Unit {
             id: required_id("id", self.id)?,
@@ -569,7 +623,9 @@ impl<'a> Fields<'a> {
             other => {
                 return refuse(
                     Code::Malformed,
-                    format!("outcome {other:?} is none of completed, no_answer, call_back, refused"),
+                    format!(
+                        "outcome {other:?} is none of completed, no_answer, call_back, refused"
+                    ),
                 );
             }
         };
@@ -663,7 +719,9 @@ pub(crate) fn day(name: &str, text: &str) -> Result<Day, Refusal> {
 pub fn parse_day(text: &[u8]) -> Option<Day> {
     let [y @ .., b'-', m1, m2, b'-', d1, d2] = text else { return None };
     let number = |digits: &[u8]| {
-        digits.iter().try_fold(0_u32, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
+        digits
+            .iter()
+            .try_fold(0_u32, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
     };
     if y.len() != 4 {
         return None;
@@ -719,7 +777,11 @@ fn micropercent(text: &str) -> Result<i64, Refusal> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let decimals = decimals.trim_end_matches('0');
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || whole.len() > 3 || decimals.len() > 6 || !digits(whole) || !digits(decimals)
+    if whole.is_empty()
+        || whole.len() > 3
+        || decimals.len() > 6
+        || !digits(whole)
+        || !digits(decimals)
     {
         return Err(wrong());
     }
@@ -779,13 +841,16 @@ fn scores<'de, D: Deserializer<'de>>(
                         scores = scores.with(criterion, score);
                         continue;
                     }
-                    (None, _) => refuse(Code::BadCriterion, format!("criterion {key:?} is not 1..8")),
+                    (None, _) => {
+                        refuse(Code::BadCriterion, format!("criterion {key:?} is not 1..8"))
+                    }
                     (Some(_), Some(_)) => {
-                        refuse(Code::Malformed, format!("criterion {key} is there twice"))
+                        refuse(Code::Malformed, format!("criterion {key:?} is there twice"))
                     }
-                    (Some(_), None) => {
-                        refuse(Code::BadScore, format!("the score of criterion {key} is not 1..5"))
-                    }
+                    (Some(_), None) => refuse(
+                        Code::BadScore,
+                        format!("the score of criterion {key:?} is not 1..5"),
+                    ),
                 };
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 return Ok(Some(refusal));
@@ -894,7 +959,10 @@ mod tests {
     #[test]
     fn moments_and_percents_are_exact() {
         let moment = parse_moment("2018-03-01T00:30:00.000001+03:00").expect("valid");
-        assert_eq!((moment.day().to_string().as_str(), moment.offset_minutes()), ("2018-03-01", 180));
+        assert_eq!(
+            (moment.day().to_string().as_str(), moment.offset_minutes()),
+            ("2018-03-01", 180)
+        );
         assert_eq!(moment.micros() % 1_000_000, 1);
         assert_eq!(parse_moment("2018-03-01T10:00:00Z").map(Moment::offset_minutes), Some(0));
         assert_eq!(micropercent("87.5"), Ok(87_500_000));

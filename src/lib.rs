@@ -8,3 +8,8 @@ pub mod protocol;
 pub mod regions;
 pub mod rules;
 pub mod telemetry;
+pub mod world;
+
+pub mod engine;
+
+pub mod verify;

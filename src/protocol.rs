@@ -64,7 +64,6 @@ pub enum Report {
     },
 }
 
-
 /// Writes one message.
 ///
 /// # Errors
@@ -91,6 +90,7 @@ pub fn receive<M: DeserializeOwned>(stream: &mut impl Read) -> io::Result<Option
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error),
     }
+    let length = u32::from_le_bytes(length) as usize;
     let mut bytes = Vec::new();
     stream.by_ref().take(length as u64).read_to_end(&mut bytes)?;
     if bytes.len() < length {

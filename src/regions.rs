@@ -27,19 +27,12 @@ pub struct Regions(BTreeMap<String, Region>);
 
 /// What is wrong with a list of regions.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(
-    missing_docs,
-    reason = "the messages say it; lines count from 1, the heading"
-)]
+#[expect(missing_docs, reason = "the messages say it; lines count from 1, the heading")]
 pub enum RegionsError {
     #[error("list of regions has no column {column}")]
     NoColumn { column: &'static str },
     #[error("list of regions has {found} fields instead of {expected} in line {line}")]
-    Fields {
-        line: usize,
-        found: usize,
-        expected: usize,
-    },
+    Fields { line: usize, found: usize, expected: usize },
     #[error("list of regions has {okato:?} in line {line}, which is not an ОКАТО of 2..11 digits")]
     BadOkato { line: usize, okato: String },
     #[error("list of regions has the ОКАТО {okato} again in line {line}")]
@@ -60,15 +53,8 @@ impl Regions {
     /// # Errors
     /// The first line that is wrong, and how.
     pub fn parse(csv: &str) -> Result<Regions, RegionsError> {
-        let mut lines = csv
-            .lines()
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty());
-        let heading: Vec<&str> = lines
-            .next()
-            .map_or("", |(_, line)| line)
-            .split(',')
-            .collect();
+        let mut lines = csv.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let heading: Vec<&str> = lines.next().map_or("", |(_, line)| line).split(',').collect();
         let column = |column: &'static str| {
             let at = heading.iter().position(|name| name.trim() == column);
             at.ok_or(RegionsError::NoColumn { column })
@@ -81,36 +67,19 @@ impl Regions {
             let fields: Vec<&str> = text.split(',').map(str::trim).collect();
             let (found, expected) = (fields.len(), heading.len());
             if found != expected {
-                return Err(RegionsError::Fields {
-                    line,
-                    found,
-                    expected,
-                });
+                return Err(RegionsError::Fields { line, found, expected });
             }
             let field = |at: usize| fields[at].to_owned();
-            let region = Region {
-                okato: field(okato),
-                name: field(name),
-                zone: field(zone),
-            };
+            let region = Region { okato: field(okato), name: field(name), zone: field(zone) };
             let digits = region.okato.bytes().all(|b| b.is_ascii_digit());
             if !digits || !(2..=11).contains(&region.okato.len()) {
-                return Err(RegionsError::BadOkato {
-                    line,
-                    okato: region.okato,
-                });
+                return Err(RegionsError::BadOkato { line, okato: region.okato });
             }
             if zones.get(&region.zone).is_err() {
-                return Err(RegionsError::UnknownZone {
-                    line,
-                    zone: region.zone,
-                });
+                return Err(RegionsError::UnknownZone { line, zone: region.zone });
             }
             if let Some(earlier) = regions.insert(region.okato.clone(), region) {
-                return Err(RegionsError::Repeated {
-                    line,
-                    okato: earlier.okato,
-                });
+                return Err(RegionsError::Repeated { line, okato: earlier.okato });
             }
         }
         Ok(Regions(regions))
@@ -118,9 +87,7 @@ impl Regions {
 
     /// The subject a code of any length lies in.
     pub fn get(&self, okato: &str) -> Option<&Region> {
-        (2..=okato.len())
-            .rev()
-            .find_map(|length| self.0.get(okato.get(..length)?))
+        (2..=okato.len()).rev().find_map(|length| self.0.get(okato.get(..length)?))
     }
 
     /// The prefix of the subject that a code lies in; of an unknown one, its first two digits.
@@ -151,21 +118,14 @@ mod tests {
             ("71", "71", "Тюменская область"),
             ("71401", "71", "Тюменская область"),
             ("711", "711", "Ханты-Мансийский автономный округ - Югра"),
-            (
-                "71131000",
-                "711",
-                "Ханты-Мансийский автономный округ - Югра",
-            ),
+            ("71131000", "711", "Ханты-Мансийский автономный округ - Югра"),
             ("7114", "7114", "Ямало-Ненецкий автономный округ"),
             ("71140000000", "7114", "Ямало-Ненецкий автономный округ"),
             ("11100000000", "111", "Ненецкий автономный округ"),
             ("92401", "92", "Республика Татарстан"),
         ] {
             assert_eq!(regions.subject(okato), subject);
-            assert_eq!(
-                regions.get(okato).map(|region| region.name.as_str()),
-                Some(name)
-            );
+            assert_eq!(regions.get(okato).map(|region| region.name.as_str()), Some(name));
         }
     }
 
@@ -190,10 +150,7 @@ mod tests {
         for (csv, message) in [
             ("", "list of regions has no column okato"),
             ("okato,name", "list of regions has no column zone"),
-            (
-                "okato,name,zone\n01,A",
-                "list of regions has 2 fields instead of 3 in line 2",
-            ),
+            ("okato,name,zone\n01,A", "list of regions has 2 fields instead of 3 in line 2"),
             (
                 "okato,name,zone\n0,A,Europe/Moscow",
                 "list of regions has \"0\" in line 2, which is not an ОКАТО of 2..11 digits",
@@ -207,10 +164,7 @@ mod tests {
                 "list of regions has the unknown time zone \"Europe/Nowhere\" in line 2",
             ),
         ] {
-            assert_eq!(
-                Regions::parse(csv).expect_err("refused").to_string(),
-                message
-            );
+            assert_eq!(Regions::parse(csv).expect_err("refused").to_string(), message);
         }
     }
 }

@@ -82,11 +82,7 @@ mod tests {
     #[test]
     fn a_file_may_set_any_of_them_and_nothing_else() {
         let rules: Rules = toml::from_str("integral = \"all\"\nsurvey_cap = 3").expect("valid");
-        let expected = Rules {
-            integral: Integral::All,
-            survey_cap: 3,
-            ..Rules::default()
-        };
+        let expected = Rules { integral: Integral::All, survey_cap: 3, ..Rules::default() };
         assert_eq!(rules, expected);
         let error = toml::from_str::<Rules>("integrals = \"all\"").expect_err("a wrong key");
         assert!(error.to_string().contains("integrals"), "{error}");
@@ -95,17 +91,11 @@ mod tests {
     #[test]
     fn they_are_written_alike_everywhere() {
         for integral in Integral::value_variants() {
-            assert_eq!(
-                Integral::from_str(&integral.to_string(), false),
-                Ok(*integral)
-            );
+            assert_eq!(Integral::from_str(&integral.to_string(), false), Ok(*integral));
             assert_eq!(serde_json::json!(integral), integral.to_string());
         }
         for attribution in Attribution::value_variants() {
-            assert_eq!(
-                Attribution::from_str(&attribution.to_string(), false),
-                Ok(*attribution)
-            );
+            assert_eq!(Attribution::from_str(&attribution.to_string(), false), Ok(*attribution));
             assert_eq!(serde_json::json!(attribution), attribution.to_string());
         }
     }

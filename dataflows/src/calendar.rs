@@ -128,6 +128,9 @@ impl Moment {
 pub struct Hour(pub i64);
 
 impl Hour {
+    /// Before the first event that tells the time; in the year 17 BC.
+    pub const UNKNOWN: Hour = Hour(-17_416_800);
+
     /// The first moment of the hour, microseconds since 1970 UTC.
     pub fn micros(self) -> i64 {
         self.0 * 3_600_000_000
@@ -248,7 +251,8 @@ mod tests {
             let (y, m, d) = Day(n).civil();
             assert_eq!(Day::new(y, m, d), Some(Day(n)));
         }
-        for (y, m, d) in [(2018, 2, 30), (2018, 2, 29), (1900, 2, 29), (2018, 13, 1), (2018, 0, 1)] {
+        for (y, m, d) in [(2018, 2, 30), (2018, 2, 29), (1900, 2, 29), (2018, 13, 1), (2018, 0, 1)]
+        {
             assert_eq!(Day::new(y, m, d), None);
         }
     }
@@ -271,8 +275,10 @@ mod tests {
         let utc = Moment::new(at, 0).expect("fits");
         let omsk = Moment::new(at, 360).expect("fits");
         assert_eq!(utc.micros(), omsk.micros());
-        assert_eq!((utc.day().to_string(), omsk.day().to_string()),
-            ("2018-03-01".into(), "2018-03-02".into()));
+        assert_eq!(
+            (utc.day().to_string(), omsk.day().to_string()),
+            ("2018-03-01".into(), "2018-03-02".into())
+        );
         assert_eq!(Moment::new(-1, -60).map(|m| (m.micros(), m.offset_minutes())), Some((-1, -60)));
         assert_eq!(Moment::new(i64::MAX, 0), None);
     }

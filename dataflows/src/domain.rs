@@ -65,8 +65,9 @@ impl Criterion {
 }
 
 /// Scores by criterion, each criterion at most once, three bits each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Scores(u32);
 
 impl Scores {

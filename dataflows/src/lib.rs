@@ -8,3 +8,16 @@ pub mod domain;
 pub mod id;
 pub mod tally;
 pub mod views;
+pub mod world;
+
+pub mod epochs;
+pub mod graph;
+
+pub mod records;
+pub mod reference;
+
+pub mod assess;
+pub mod attribute;
+pub mod conservation;
+pub mod rollup;
+pub mod survey;

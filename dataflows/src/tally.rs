@@ -139,9 +139,43 @@ impl Spread {
     }
 }
 
+/// Rating messages by channel (sms, survey, kiosk, epgu), and how many records they are of, where
+/// they are not of ЕПГУ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Messages {
+    channels: [i32; 4],
+    records: [i32; 1],
+}
+
+elementwise!(Messages { channels, records });
+
+impl Messages {
+    /// The messages behind one record's ratings at a place: one of each channel.
+    pub fn of(channels: impl Iterator<Item = Channel>) -> Messages {
+        let mut messages = Messages::default();
+        for channel in channels {
+            messages.channels[channel as usize] += 1;
+            messages.records = [i32::from(channel != Channel::Epgu)];
+        }
+        messages
+    }
+
+    /// `(channel, messages)` of those that occur.
+    pub fn channels(&self) -> impl Iterator<Item = (Channel, isize)> + use<> {
+        let counts = self.channels.map(|count| count as isize);
+        Channel::ALL.into_iter().zip(counts).filter(|(_, count)| *count != 0)
+    }
+
+    /// The records rated, as territories count them.
+    pub fn records(&self) -> Spread {
+        Spread { records: self.records, ..Spread::default() }
+    }
+}
+
 /// A satisfaction value (сводное значение): the exact pair, K positive of N ratings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Value {
     /// Positive ratings.
     pub k: i64,
@@ -249,7 +283,9 @@ mod tests {
 
     #[test]
     fn thresholds_are_exact() {
-        assert!(value(3, 4).reaches(75_000_000) && !value(2_999_999, 4_000_000).reaches(75_000_000));
+        assert!(
+            value(3, 4).reaches(75_000_000) && !value(2_999_999, 4_000_000).reaches(75_000_000)
+        );
         assert!(!value(85, 100).exceeds_by_five_points(value(80, 100)));
         assert!(value(8501, 10_000).exceeds_by_five_points(value(80, 100)));
     }

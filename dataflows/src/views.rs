@@ -115,9 +115,7 @@ impl View {
             View::Conservation => (
                 "conservation",
                 &[],
-                &[
-                    "accepted", "counted", "apart", "pending", "refused", "duplicate", "retracted",
-                ],
+                &["accepted", "counted", "apart", "pending", "refused", "duplicate", "retracted"],
             ),
             View::Directory => (
                 "directory",
@@ -134,20 +132,75 @@ impl View {
 pub enum Row {
     ManagerPeriod(Box<ManagerPeriod>),
     Agency(Box<AgencyRow>),
-    AgencyQuarter { agency: Id, quarter: Quarter, mean: i64, managers: i64 },
+    AgencyQuarter {
+        agency: Id,
+        quarter: Quarter,
+        mean: i64,
+        managers: i64,
+    },
     /// `agency` is none for the row of all agencies.
-    Territory { region: Id, agency: Option<Id>, spread: Box<Spread> },
-    Unit { unit: Id, own: Box<Spread>, pooled: Value },
+    Territory {
+        region: Id,
+        agency: Option<Id>,
+        spread: Box<Spread>,
+    },
+    Unit {
+        unit: Id,
+        own: Box<Spread>,
+        pooled: Value,
+    },
     /// `agency` is none where the rated unit has none.
-    Service { agency: Option<Id>, service: Id, spread: Box<Spread> },
-    Mfc { unit: Id, value: Value },
-    Month { scope: Scope, id: Id, month: Month, spread: Box<Spread> },
-    Ranking { scope: Scope, month: Month, id: Id, rank: u32, value: Value },
-    SurveySample { unit: Id, day: Day, record: Record, order: u32 },
-    SurveyList { unit: Id, day: Day, replies: u32, wanted: u32, drawn: u32 },
-    Deadline { kind: DeadlineKind, record: Record, due: Moment, state: DeadlineState, unit: Option<Id> },
-    Pending { reason: PendingReason, count: i64 },
-    Refused { code: RefusalCode, channel: Subject, count: i64 },
+    Service {
+        agency: Option<Id>,
+        service: Id,
+        spread: Box<Spread>,
+    },
+    Mfc {
+        unit: Id,
+        value: Value,
+    },
+    Month {
+        scope: Scope,
+        id: Id,
+        month: Month,
+        spread: Box<Spread>,
+    },
+    Ranking {
+        scope: Scope,
+        month: Month,
+        id: Id,
+        rank: u32,
+        value: Value,
+    },
+    SurveySample {
+        unit: Id,
+        day: Day,
+        record: Record,
+        order: u32,
+    },
+    SurveyList {
+        unit: Id,
+        day: Day,
+        replies: u32,
+        wanted: u32,
+        drawn: u32,
+    },
+    Deadline {
+        kind: DeadlineKind,
+        record: Record,
+        due: Moment,
+        state: DeadlineState,
+        unit: Option<Id>,
+    },
+    Pending {
+        reason: PendingReason,
+        count: i64,
+    },
+    Refused {
+        code: RefusalCode,
+        channel: Subject,
+        count: i64,
+    },
     Conservation(Box<Conservation>),
     Directory(Box<DirectoryRow>),
 }

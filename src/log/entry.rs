@@ -30,10 +30,7 @@ pub struct FrameFull;
 
 impl Default for FrameBuilder {
     fn default() -> FrameBuilder {
-        FrameBuilder {
-            buffer: vec![0; HEADER_BYTES],
-            events: 0,
-        }
+        FrameBuilder { buffer: vec![0; HEADER_BYTES], events: 0 }
     }
 }
 
@@ -135,12 +132,7 @@ pub struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// Its events in order. An error ends them.
     pub fn events(&self) -> Events<'a> {
-        Events {
-            segment: self.segment,
-            byte: self.offset,
-            left: self.count,
-            rest: self.payload,
-        }
+        Events { segment: self.segment, byte: self.offset, left: self.count, rest: self.payload }
     }
 
     /// The entries as they are on disk.
@@ -172,11 +164,7 @@ impl<'a> Iterator for Events<'a> {
             (self.left, self.rest) = (0, &[]);
         }
         Some(decoded.map_err(|fault| {
-            ReadError::Corrupt(Damage {
-                segment: self.segment,
-                byte: self.byte,
-                fault,
-            })
+            ReadError::Corrupt(Damage { segment: self.segment, byte: self.byte, fault })
         }))
     }
 }
@@ -212,14 +200,7 @@ mod tests {
     }
 
     fn frame(payload: &[u8], count: u32) -> Frame<'_> {
-        Frame {
-            epoch: 0,
-            sequence: 0,
-            count,
-            segment: 1,
-            offset: 80,
-            payload,
-        }
+        Frame { epoch: 0, sequence: 0, count, segment: 1, offset: 80, payload }
     }
 
     fn faults(payload: &[u8], count: u32) -> Vec<Option<(u64, Fault)>> {
@@ -253,28 +234,13 @@ mod tests {
         let payload = builder.payload();
         let wrong = Some((80 + one, Fault::Trailing));
         assert_eq!(faults(payload, 2), [None, None]);
-        assert_eq!(
-            faults(payload, 1),
-            [None, wrong.clone()],
-            "an entry too many"
-        );
+        assert_eq!(faults(payload, 1), [None, wrong.clone()], "an entry too many");
         let missing = Some((80 + payload.len() as u64, Fault::Trailing));
-        assert_eq!(
-            faults(payload, 3),
-            [None, None, missing],
-            "an entry too few"
-        );
-        assert_eq!(
-            faults(&payload[..payload.len() - 1], 2),
-            [None, wrong],
-            "an entry cut short"
-        );
+        assert_eq!(faults(payload, 3), [None, None, missing], "an entry too few");
+        assert_eq!(faults(&payload[..payload.len() - 1], 2), [None, wrong], "an entry cut short");
         let mut longer = payload.to_vec();
         longer[0] += 1;
-        assert!(matches!(
-            faults(&longer, 2)[..],
-            [Some((80, Fault::Entry(_)))]
-        ));
+        assert!(matches!(faults(&longer, 2)[..], [Some((80, Fault::Entry(_)))]));
     }
 
     #[test]
@@ -287,9 +253,7 @@ mod tests {
         assert_eq!(builder.push(&event(&line)), Err(FrameFull));
         assert_eq!(builder.clone().extend(&builder), Err(FrameFull));
         assert_eq!((builder.bytes(), builder.events()), (before, 1));
-        builder
-            .push(&event(LINES[1]))
-            .expect("room for a small one");
+        builder.push(&event(LINES[1])).expect("room for a small one");
     }
 
     proptest::proptest! {

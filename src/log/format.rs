@@ -74,21 +74,12 @@ pub(super) struct SegmentHeader {
 
 impl SegmentHeader {
     pub fn encode(&self) -> [u8; LABEL_BYTES] {
-        label(
-            SEGMENT_MAGIC,
-            self.segment,
-            [self.log, self.sequence, self.epoch],
-        )
+        label(SEGMENT_MAGIC, self.segment, [self.log, self.sequence, self.epoch])
     }
 
     pub fn decode(bytes: &[u8]) -> Result<SegmentHeader, Fault> {
         let (segment, [log, sequence, epoch]) = read_label(SEGMENT_MAGIC, bytes)?;
-        Ok(SegmentHeader {
-            segment,
-            log,
-            sequence,
-            epoch,
-        })
+        Ok(SegmentHeader { segment, log, sequence, epoch })
     }
 }
 
@@ -105,21 +96,12 @@ pub(super) struct Watermark {
 
 impl Watermark {
     pub fn encode(&self) -> [u8; LABEL_BYTES] {
-        label(
-            WATERMARK_MAGIC,
-            self.segment,
-            [self.log, self.offset, self.sequence],
-        )
+        label(WATERMARK_MAGIC, self.segment, [self.log, self.offset, self.sequence])
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Watermark, Fault> {
         let (segment, [log, offset, sequence]) = read_label(WATERMARK_MAGIC, bytes)?;
-        Ok(Watermark {
-            segment,
-            log,
-            offset,
-            sequence,
-        })
+        Ok(Watermark { segment, log, offset, sequence })
     }
 }
 
@@ -135,10 +117,7 @@ fn label(magic: [u8; 8], segment: u32, words: [u64; 3]) -> [u8; LABEL_BYTES] {
 
 fn read_label(magic: [u8; 8], bytes: &[u8]) -> Result<(u32, [u64; 3]), Fault> {
     if bytes.len() != LABEL_BYTES {
-        return Err(Fault::Length {
-            expected: LABEL_BYTES as u64,
-            found: bytes.len() as u64,
-        });
+        return Err(Fault::Length { expected: LABEL_BYTES as u64, found: bytes.len() as u64 });
     }
     let checksum = crc32fast::hash(&bytes[..LABEL_BYTES - 4]);
     let mut fields = Fields(bytes);
@@ -205,22 +184,13 @@ impl FrameHeader {
     /// Whether a frame with this header may follow.
     pub fn follows(&self, sequence: u64, epoch: u64) -> Result<(), Fault> {
         if self.sequence != sequence {
-            return Err(Fault::Sequence {
-                expected: sequence,
-                found: self.sequence,
-            });
+            return Err(Fault::Sequence { expected: sequence, found: self.sequence });
         }
         if self.epoch < epoch {
-            return Err(Fault::Epoch {
-                before: epoch,
-                found: self.epoch,
-            });
+            return Err(Fault::Epoch { before: epoch, found: self.epoch });
         }
         if self.bytes as usize > FRAME_BYTES_MAX || self.events == 0 {
-            return Err(Fault::Bounds {
-                bytes: self.bytes,
-                events: self.events,
-            });
+            return Err(Fault::Bounds { bytes: self.bytes, events: self.events });
         }
         Ok(())
     }
@@ -260,90 +230,35 @@ mod tests {
 
     #[test]
     fn headers_are_read_as_written() {
-        let segment = SegmentHeader {
-            segment: 7,
-            log: u64::MAX,
-            sequence: 3,
-            epoch: 1 << 40,
-        };
+        let segment = SegmentHeader { segment: 7, log: u64::MAX, sequence: 3, epoch: 1 << 40 };
         assert_eq!(SegmentHeader::decode(&segment.encode()), Ok(segment));
-        let mark = Watermark {
-            segment: 7,
-            log: 1,
-            offset: 4096,
-            sequence: 3,
-        };
+        let mark = Watermark { segment: 7, log: 1, offset: 4096, sequence: 3 };
         assert_eq!(Watermark::decode(&mark.encode()), Ok(mark));
         assert_eq!(SegmentHeader::decode(&mark.encode()), Err(Fault::Magic));
-        let frame = FrameHeader {
-            bytes: 9,
-            sequence: 3,
-            epoch: 8,
-            events: 2,
-            checksum: 5,
-        };
+        let frame = FrameHeader { bytes: 9, sequence: 3, epoch: 8, events: 2, checksum: 5 };
         assert_eq!(FrameHeader::decode(&frame.encode(1), 1), Ok(frame));
-        assert_eq!(
-            FrameHeader::decode(&frame.encode(1), 2),
-            Err(Fault::HeaderChecksum)
-        );
+        assert_eq!(FrameHeader::decode(&frame.encode(1), 2), Err(Fault::HeaderChecksum));
     }
 
     #[test]
     fn another_format_is_named() {
-        let mut bytes = Watermark {
-            segment: 1,
-            log: 1,
-            offset: 44,
-            sequence: 0,
-        }
-        .encode();
+        let mut bytes = Watermark { segment: 1, log: 1, offset: 44, sequence: 0 }.encode();
         bytes[8] = 2;
         assert_eq!(Watermark::decode(&bytes), Err(Fault::Format { found: 2 }));
-        let short = Fault::Length {
-            expected: 44,
-            found: 43,
-        };
+        let short = Fault::Length { expected: 44, found: 43 };
         assert_eq!(Watermark::decode(&bytes[..43]), Err(short));
     }
 
     #[test]
     fn a_frame_follows_its_predecessor() {
-        let frame = FrameHeader {
-            bytes: 9,
-            sequence: 3,
-            epoch: 8,
-            events: 2,
-            checksum: 5,
-        };
+        let frame = FrameHeader { bytes: 9, sequence: 3, epoch: 8, events: 2, checksum: 5 };
         assert_eq!(frame.follows(3, 8), Ok(()));
         assert_eq!(frame.follows(3, 0), Ok(()));
-        assert_eq!(
-            frame.follows(4, 8),
-            Err(Fault::Sequence {
-                expected: 4,
-                found: 3
-            })
-        );
-        assert_eq!(
-            frame.follows(3, 9),
-            Err(Fault::Epoch {
-                before: 9,
-                found: 8
-            })
-        );
+        assert_eq!(frame.follows(4, 8), Err(Fault::Sequence { expected: 4, found: 3 }));
+        assert_eq!(frame.follows(3, 9), Err(Fault::Epoch { before: 9, found: 8 }));
         let empty = FrameHeader { events: 0, ..frame };
-        assert_eq!(
-            empty.follows(3, 8),
-            Err(Fault::Bounds {
-                bytes: 9,
-                events: 0
-            })
-        );
-        let long = FrameHeader {
-            bytes: FRAME_BYTES_MAX as u32 + 1,
-            ..frame
-        };
+        assert_eq!(empty.follows(3, 8), Err(Fault::Bounds { bytes: 9, events: 0 }));
+        let long = FrameHeader { bytes: FRAME_BYTES_MAX as u32 + 1, ..frame };
         assert!(matches!(long.follows(3, 8), Err(Fault::Bounds { .. })));
     }
 }

@@ -47,31 +47,17 @@ pub fn inspect(data: &Path) -> Result<Inspection, ReadError> {
     let mut segments = Vec::new();
     for number in 1..=whole.segments() {
         let file = segment_path(&directory(data), number);
-        let bytes = file
-            .metadata()
-            .map_err(super::FileError::of("inspect", &file))?
-            .len();
-        segments.push(Segment {
-            file,
-            bytes,
-            ..Segment::default()
-        });
+        let bytes = file.metadata().map_err(super::FileError::of("inspect", &file))?.len();
+        segments.push(Segment { file, bytes, ..Segment::default() });
     }
     let damage = count(&mut whole, &mut segments).err();
-    Ok(Inspection {
-        segments,
-        position: whole.position(),
-        torn: whole.torn().cloned(),
-        damage,
-    })
+    Ok(Inspection { segments, position: whole.position(), torn: whole.torn().cloned(), damage })
 }
 
 fn count(whole: &mut Whole, segments: &mut [Segment]) -> Result<(), ReadError> {
     while let Some(frame) = whole.next_frame()? {
         let segment = segments.get_mut(frame.segment as usize - 1);
-        segment
-            .expect("one is listed for each that is read")
-            .add(&frame)?;
+        segment.expect("one is listed for each that is read").add(&frame)?;
     }
     Ok(())
 }

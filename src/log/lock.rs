@@ -39,9 +39,7 @@ pub(super) fn take(data: &Path) -> Result<Lock, LockError> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let holder = std::fs::read_to_string(&path).ok();
-            return Err(LockError::InUse(
-                holder.and_then(|text| text.trim().parse().ok()),
-            ));
+            return Err(LockError::InUse(holder.and_then(|text| text.trim().parse().ok())));
         }
         Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
     }

@@ -48,15 +48,8 @@ pub struct Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Position {
-            segment,
-            offset,
-            sequence,
-        } = self;
-        write!(
-            f,
-            "byte {offset} of log segment {segment:04} (frame {sequence})"
-        )
+        let Position { segment, offset, sequence } = self;
+        write!(f, "byte {offset} of log segment {segment:04} (frame {sequence})")
     }
 }
 
@@ -72,19 +65,12 @@ pub struct FileError {
 impl FileError {
     /// For `map_err`: what was being done to which file.
     fn of(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
-        move |source| FileError {
-            act,
-            path: path.to_owned(),
-            source,
-        }
+        move |source| FileError { act, path: path.to_owned(), source }
     }
 
     /// Whether there was no room, so that it may go better later.
     fn is_full(&self) -> bool {
-        matches!(
-            self.source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-        )
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 }
 
@@ -110,11 +96,7 @@ fn count_segments(directory: &Path) -> Result<u32, ReadError> {
         segments.extend(number);
     }
     segments.sort_unstable();
-    match segments
-        .iter()
-        .zip(1..)
-        .find(|(found, expected)| **found != *expected)
-    {
+    match segments.iter().zip(1..).find(|(found, expected)| **found != *expected) {
         Some((_, segment)) => Err(ReadError::Missing { segment }),
         None => Ok(u32::try_from(segments.len()).expect("numbers of eight digits")),
     }
@@ -127,10 +109,8 @@ fn count_segments(directory: &Path) -> Result<u32, ReadError> {
 fn create(path: &Path, bytes: &[u8]) -> Result<File, FileError> {
     let unfinished = path.with_added_extension("tmp");
     let mut file = File::create(&unfinished).map_err(FileError::of("create", &unfinished))?;
-    file.write_all(bytes)
-        .map_err(FileError::of("write", &unfinished))?;
-    file.sync_all()
-        .map_err(FileError::of("make durable", &unfinished))?;
+    file.write_all(bytes).map_err(FileError::of("write", &unfinished))?;
+    file.sync_all().map_err(FileError::of("make durable", &unfinished))?;
     std::fs::rename(&unfinished, path).map_err(FileError::of("rename", &unfinished))?;
     sync_directory(path.parent().expect("a file is in a directory"))?;
     Ok(file)

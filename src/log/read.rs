@@ -58,31 +58,14 @@ impl Reader {
         let directory = directory(data);
         let (window, header) = match Window::open(&directory, 1) {
             Err(ReadError::Missing { .. }) => {
-                return Err(ReadError::NoLog {
-                    data: data.to_owned(),
-                });
+                return Err(ReadError::NoLog { data: data.to_owned() });
             }
             opened => opened?,
         };
-        let expected = SegmentHeader {
-            segment: 1,
-            log: header.log,
-            sequence: 0,
-            epoch: 0,
-        };
+        let expected = SegmentHeader { segment: 1, log: header.log, sequence: 0, epoch: 0 };
         check(header, expected)?;
-        let position = Position {
-            segment: 1,
-            offset: LABEL_BYTES as u64,
-            sequence: 0,
-        };
-        Ok(Reader {
-            directory,
-            log: header.log,
-            window,
-            position,
-            current: FrameHeader::default(),
-        })
+        let position = Position { segment: 1, offset: LABEL_BYTES as u64, sequence: 0 };
+        Ok(Reader { directory, log: header.log, window, position, current: FrameHeader::default() })
     }
 
     /// The next frame before `limit`, a position that the writer has reported; `None` at it.
@@ -128,37 +111,18 @@ impl Reader {
 
     /// Makes the frame at the position current if it is whole and the one to come.
     fn load(&mut self, until: u64) -> Result<(), ReadError> {
-        let Position {
-            segment,
-            offset,
-            sequence,
-        } = self.position;
-        let damage = |fault| {
-            ReadError::Corrupt(Damage {
-                segment,
-                byte: offset,
-                fault,
-            })
-        };
+        let Position { segment, offset, sequence } = self.position;
+        let damage = |fault| ReadError::Corrupt(Damage { segment, byte: offset, fault });
         let short = |expected: usize, found: usize| {
-            damage(Fault::Length {
-                expected: expected as u64,
-                found: found as u64,
-            })
+            damage(Fault::Length { expected: expected as u64, found: found as u64 })
         };
         let bytes = self.window.fill(HEADER_BYTES, until)?;
-        let head = bytes
-            .first_chunk()
-            .ok_or_else(|| short(HEADER_BYTES, bytes.len()))?;
+        let head = bytes.first_chunk().ok_or_else(|| short(HEADER_BYTES, bytes.len()))?;
         let header = FrameHeader::decode(head, self.log).map_err(damage)?;
-        header
-            .follows(sequence, self.current.epoch)
-            .map_err(damage)?;
+        header.follows(sequence, self.current.epoch).map_err(damage)?;
         let length = HEADER_BYTES + header.bytes as usize;
         let bytes = self.window.fill(length, until)?;
-        let frame = bytes
-            .get(..length)
-            .ok_or_else(|| short(length, bytes.len()))?;
+        let frame = bytes.get(..length).ok_or_else(|| short(length, bytes.len()))?;
         if crc32fast::hash(&frame[HEADER_BYTES..]) != header.checksum {
             return Err(damage(Fault::Checksum));
         }
@@ -208,30 +172,17 @@ impl Reader {
 /// Whether a segment continues the log.
 fn check(found: SegmentHeader, expected: SegmentHeader) -> Result<(), ReadError> {
     let fault = if found.segment != expected.segment {
-        Fault::Segment {
-            found: found.segment,
-        }
+        Fault::Segment { found: found.segment }
     } else if found.log != expected.log {
         Fault::Log
     } else if found.sequence != expected.sequence {
-        Fault::Sequence {
-            expected: expected.sequence,
-            found: found.sequence,
-        }
+        Fault::Sequence { expected: expected.sequence, found: found.sequence }
     } else if found.epoch != expected.epoch {
-        Fault::Epoch {
-            before: expected.epoch,
-            found: found.epoch,
-        }
+        Fault::Epoch { before: expected.epoch, found: found.epoch }
     } else {
         return Ok(());
     };
-    Err(Damage {
-        segment: expected.segment,
-        byte: 0,
-        fault,
-    }
-    .into())
+    Err(Damage { segment: expected.segment, byte: 0, fault }.into())
 }
 
 /// The part of a segment file that is in memory.
@@ -262,23 +213,10 @@ impl Window {
             .take(LABEL_BYTES as u64)
             .read_to_end(&mut label)
             .map_err(FileError::of("read", &path))?;
-        let header = SegmentHeader::decode(&label).map_err(|fault| Damage {
-            segment,
-            byte: 0,
-            fault,
-        })?;
+        let header =
+            SegmentHeader::decode(&label).map_err(|fault| Damage { segment, byte: 0, fault })?;
         let offset = LABEL_BYTES as u64;
-        Ok((
-            Window {
-                file,
-                path,
-                buffer: Vec::new(),
-                start: 0,
-                end: 0,
-                offset,
-            },
-            header,
-        ))
+        Ok((Window { file, path, buffer: Vec::new(), start: 0, end: 0, offset }, header))
     }
 
     fn bytes(&self) -> &[u8] {
@@ -299,9 +237,7 @@ impl Window {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
             let before_limit = usize::try_from(until.saturating_sub(self.offset));
-            let wanted = before_limit
-                .unwrap_or(usize::MAX)
-                .min(length.max(READ_BYTES));
+            let wanted = before_limit.unwrap_or(usize::MAX).min(length.max(READ_BYTES));
             if self.buffer.len() < wanted {
                 self.buffer.resize(wanted, 0);
             }

@@ -42,18 +42,14 @@ impl Whole {
     /// There is none, a segment is missing, or the watermark or the first header is damaged.
     pub fn open(data: &Path) -> Result<Whole, ReadError> {
         let directory = directory(data);
-        let no_log = || ReadError::NoLog {
-            data: data.to_owned(),
-        };
+        let no_log = || ReadError::NoLog { data: data.to_owned() };
         if !directory.exists() {
             return Err(no_log());
         }
         // Before the segments: beside a running node they grow, and the mark must not be beyond.
         let mark = watermark::read(&directory)?;
         let last = count_segments(&directory)?;
-        let marked = mark
-            .filter(|mark| mark.sequence > 0)
-            .map_or(0, |mark| mark.segment);
+        let marked = mark.filter(|mark| mark.sequence > 0).map_or(0, |mark| mark.segment);
         if marked > last {
             return Err(ReadError::Missing { segment: last + 1 });
         }
@@ -63,24 +59,14 @@ impl Whole {
         let (mut bytes, mut until) = (0, 0);
         for segment in 1..=last {
             let path = segment_path(&directory, segment);
-            until = path
-                .metadata()
-                .map_err(FileError::of("inspect", &path))?
-                .len();
+            until = path.metadata().map_err(FileError::of("inspect", &path))?.len();
             bytes += until;
         }
         let reader = Reader::open(data)?;
         if mark.is_some_and(|mark| mark.log != reader.log()) {
             return Err(ReadError::Watermark(Fault::Log));
         }
-        Ok(Whole {
-            reader,
-            mark,
-            last,
-            until,
-            bytes,
-            torn: None,
-        })
+        Ok(Whole { reader, mark, last, until, bytes, torn: None })
     }
 
     /// The next frame; `None` at the end, where [`torn`](Whole::torn) says what was left out.
@@ -143,22 +129,13 @@ impl Whole {
 
     /// A log that ends well must reach its mark.
     fn check_mark(&self) -> Result<(), ReadError> {
-        let Position {
-            segment,
-            offset,
-            sequence,
-        } = self.position();
+        let Position { segment, offset, sequence } = self.position();
         match self.mark {
             Some(mark)
                 if (mark.sequence, mark.segment, mark.offset) > (sequence, segment, offset) =>
             {
                 let fault = Fault::Acknowledged { until: mark.offset };
-                Err(Damage {
-                    segment,
-                    byte: offset,
-                    fault,
-                }
-                .into())
+                Err(Damage { segment, byte: offset, fault }.into())
             }
             _ => Ok(()),
         }
@@ -172,9 +149,7 @@ impl Whole {
     fn judge(&mut self, damage: Damage) -> Result<Torn, ReadError> {
         let position = self.position();
         let bytes = self.until - position.offset;
-        let acknowledged = self
-            .mark
-            .is_some_and(|mark| mark.sequence > position.sequence);
+        let acknowledged = self.mark.is_some_and(|mark| mark.sequence > position.sequence);
         if acknowledged || bytes > (HEADER_BYTES + FRAME_BYTES_MAX) as u64 {
             return Err(damage.into());
         }
@@ -191,28 +166,20 @@ impl Whole {
         if !unfinished {
             return Err(damage.into());
         }
-        Ok(Torn {
-            position,
-            bytes,
-            fault: damage.fault,
-        })
+        Ok(Torn { position, bytes, fault: damage.fault })
     }
 }
 
 /// Whether nothing stands after a frame whose header is good.
 fn is_last(bytes: &[u8], log: u64) -> bool {
-    let header = bytes
-        .first_chunk()
-        .map(|head| FrameHeader::decode(head, log));
+    let header = bytes.first_chunk().map(|head| FrameHeader::decode(head, log));
     matches!(header, Some(Ok(header)) if HEADER_BYTES + header.bytes as usize >= bytes.len())
 }
 
 /// Whether a header of this log, of the frame `sequence` or a later one, begins anywhere.
 fn holds_header(bytes: &[u8], log: u64, sequence: u64) -> bool {
     bytes.windows(HEADER_BYTES).any(|window| {
-        let header = window
-            .first_chunk()
-            .map(|head| FrameHeader::decode(head, log));
+        let header = window.first_chunk().map(|head| FrameHeader::decode(head, log));
         matches!(header, Some(Ok(header)) if header.sequence >= sequence)
     })
 }

@@ -24,9 +24,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            segment_bytes: 256 << 20,
-        }
+        Options { segment_bytes: 256 << 20 }
     }
 }
 
@@ -127,10 +125,7 @@ impl Writer {
         let directory = directory(data);
         std::fs::create_dir_all(&directory).map_err(FileError::of("create", &directory))?;
         let lock = lock::take(data).map_err(|error| match error {
-            LockError::InUse(pid) => OpenError::InUse {
-                data: data.to_owned(),
-                pid,
-            },
+            LockError::InUse(pid) => OpenError::InUse { data: data.to_owned(), pid },
             LockError::File(error) => OpenError::File(error),
         })?;
         settle(&directory)?;
@@ -172,16 +167,11 @@ impl Writer {
     ) -> Result<Writer, FileError> {
         let position = whole.position();
         let path = segment_path(&directory, position.segment);
-        let file = File::options()
-            .write(true)
-            .open(&path)
-            .map_err(FileError::of("open", &path))?;
+        let file = File::options().write(true).open(&path).map_err(FileError::of("open", &path))?;
         let torn = whole.torn().map_or(0, |torn| torn.bytes);
         if torn > 0 {
-            file.set_len(position.offset)
-                .map_err(FileError::of("cut", &path))?;
-            file.sync_all()
-                .map_err(FileError::of("make durable", &path))?;
+            file.set_len(position.offset).map_err(FileError::of("cut", &path))?;
+            file.sync_all().map_err(FileError::of("make durable", &path))?;
         }
         let mark = Watermark {
             segment: position.segment,
@@ -224,11 +214,7 @@ impl Writer {
         epoch: u64,
         frame: &mut FrameBuilder,
     ) -> Result<Position, AppendError> {
-        assert!(
-            epoch >= self.epoch,
-            "epoch {epoch} after epoch {}",
-            self.epoch
-        );
+        assert!(epoch >= self.epoch, "epoch {epoch} after epoch {}", self.epoch);
         assert!(!frame.is_empty(), "a frame has events");
         if self.poisoned {
             return Err(AppendError::Poisoned);
@@ -288,11 +274,7 @@ impl Writer {
         if !error.is_full() {
             return AppendError::Failed(error);
         }
-        match self
-            .file
-            .set_len(self.position.offset)
-            .and_then(|()| self.file.sync_all())
-        {
+        match self.file.set_len(self.position.offset).and_then(|()| self.file.sync_all()) {
             Ok(()) => AppendError::Full(error),
             Err(error) => AppendError::Failed(FileError::of("cut", path)(error)),
         }
@@ -310,11 +292,7 @@ impl Writer {
         let path = segment_path(&self.directory, header.segment);
         // Every attempt writes a file of its own: trying again later repeats no failed fsync.
         self.file = create(&path, &header.encode()).map_err(|error| {
-            if error.is_full() {
-                AppendError::Full(error)
-            } else {
-                AppendError::Failed(error)
-            }
+            if error.is_full() { AppendError::Full(error) } else { AppendError::Failed(error) }
         })?;
         self.older_bytes += self.position.offset;
         self.position.segment = header.segment;
@@ -323,17 +301,8 @@ impl Writer {
     }
 
     fn watermark(&self) -> Watermark {
-        let Position {
-            segment,
-            offset,
-            sequence,
-        } = self.position;
-        Watermark {
-            segment,
-            log: self.log,
-            offset,
-            sequence,
-        }
+        let Position { segment, offset, sequence } = self.position;
+        Watermark { segment, log: self.log, offset, sequence }
     }
 }
 
@@ -347,12 +316,8 @@ fn settle(directory: &Path) -> Result<(), OpenError> {
         return Ok(());
     }
     let path = segment_path(directory, last);
-    let file = File::options()
-        .write(true)
-        .open(&path)
-        .map_err(FileError::of("open", &path))?;
-    file.sync_all()
-        .map_err(FileError::of("make durable", &path))?;
+    let file = File::options().write(true).open(&path).map_err(FileError::of("open", &path))?;
+    file.sync_all().map_err(FileError::of("make durable", &path))?;
     rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)
         .map_err(|error| FileError::of("reread", &path)(error.into()))?;
     Ok(())
@@ -363,21 +328,8 @@ fn begin(data: &Path, directory: &Path) -> Result<(), FileError> {
     sync_directory(data)?;
     let log = RandomState::new().hash_one("otklik");
     let offset = LABEL_BYTES as u64;
-    WatermarkFile::create(
-        directory,
-        Watermark {
-            segment: 1,
-            log,
-            offset,
-            sequence: 0,
-        },
-    )?;
-    let header = SegmentHeader {
-        segment: 1,
-        log,
-        sequence: 0,
-        epoch: 0,
-    };
+    WatermarkFile::create(directory, Watermark { segment: 1, log, offset, sequence: 0 })?;
+    let header = SegmentHeader { segment: 1, log, sequence: 0, epoch: 0 };
     create(&segment_path(directory, 1), &header.encode())?;
     Ok(())
 }

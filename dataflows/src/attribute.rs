@@ -1,0 +1,316 @@
+//! To whom a rating belongs: dates against tenures (order-120 § 3).
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::Day;
+use crate::domain::Tenure;
+use crate::epochs::{Output, Rows, exchange, per_epoch};
+use crate::id::Id;
+use crate::tally::{Tally, Value};
+use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
+
+/// An accounting period: which twelve months of a tenure.
+pub type PeriodKey = (Id, i32);
+
+/// What a period's value and its comparison are made of: the period's own ratings, and the unit's
+/// of the twelve months before. `periods` says whether the period itself is due a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PeriodTally {
+    /// The ratings that belong to the manager.
+    pub own: Tally,
+    previous: [i32; 2],
+    /// 1 where the period is complete and has a row even without ratings.
+    pub due: i32,
+}
+
+impl PeriodTally {
+    /// A period that has a row even without ratings.
+    pub fn due() -> PeriodTally {
+        PeriodTally { due: 1, ..PeriodTally::default() }
+    }
+
+    /// The value of the unit over the twelve months before.
+    pub fn previous(&self) -> Value {
+        Value { k: i64::from(self.previous[0]), n: i64::from(self.previous[1]) }
+    }
+}
+
+impl IsZero for PeriodTally {
+    fn is_zero(&self) -> bool {
+        *self == PeriodTally::default()
+    }
+}
+
+impl Semigroup for PeriodTally {
+    fn plus_equals(&mut self, rhs: &PeriodTally) {
+        self.own.plus_equals(&rhs.own);
+        self.previous[0] += rhs.previous[0];
+        self.previous[1] += rhs.previous[1];
+        self.due += rhs.due;
+    }
+}
+
+impl Multiply<isize> for PeriodTally {
+    type Output = PeriodTally;
+    fn multiply(self, rhs: &isize) -> PeriodTally {
+        let factor = i32::try_from(*rhs).expect("a few copies of a row");
+        PeriodTally {
+            own: self.own.multiply(rhs),
+            previous: self.previous.map(|count| count * factor),
+            due: self.due * factor,
+        }
+    }
+}
+
+/// A stretch of days at a unit, and what the ratings in it are to a tenure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Span {
+    /// First day.
+    pub from: Day,
+    /// First day after it.
+    pub until: Day,
+    /// The tenure.
+    pub tenure: Id,
+    /// Its first day, from which periods are counted.
+    pub start: Day,
+    /// Its own ratings, or those before a period of it.
+    pub role: Role,
+}
+
+/// What the ratings of a span are to a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// The manager's own.
+    Own,
+    /// Of the unit, in the twelve months before the period.
+    Previous,
+}
+
+/// Which twelve months counted from `start` a day lies in; negative before it.
+///
+/// p. 17, D8: period n is [start + 12n months, start + 12(n+1) months).
+pub fn period_of(start: Day, day: Day) -> i32 {
+    let (year, ..) = start.civil();
+    let mut period = day.civil().0 - year;
+    while start.plus_months(12 * period) > day {
+        period -= 1;
+    }
+    while start.plus_months(12 * (period + 1)) <= day {
+        period += 1;
+    }
+    period
+}
+
+/// `(unit, span)`: who holds the post on which days, disjoint; and, for the comparison of § 5, the
+/// days before each tenure's periods, whoever held the post then.
+///
+/// - rule: Order 120 p. 17; D7: of overlapping tenures the one with the later `from` holds, then
+///   the one with the greater id
+pub fn spans<'s>(tenures: Rows<'s, Tenure>) -> Rows<'s, (Id, Span)> {
+    let in_office = tenures.filter(|tenure| tenure.from < tenure.until);
+    let previous = in_office.clone().map(|tenure| (tenure.unit, before_periods(&tenure)));
+    let own = in_office.map(|tenure| (tenure.unit, tenure)).reduce(|_, tenures, output| {
+        let tenures: Vec<&Tenure> = tenures.iter().map(|(tenure, _)| *tenure).collect();
+        output.extend(holders(&tenures).into_iter().map(|span| (span, 1)));
+    });
+    own.concat(previous)
+}
+
+/// D7: the days of a post, each given to the tenure that holds it.
+fn holders(tenures: &[&Tenure]) -> Vec<Span> {
+    let mut edges: Vec<Day> = tenures.iter().flat_map(|t| [t.from, t.until]).collect();
+    edges.sort_unstable();
+    edges.dedup();
+    let mut held: Vec<Span> = Vec::new();
+    for stretch in edges.windows(2) {
+        let (from, until) = (stretch[0], stretch[1]);
+        let covering = tenures.iter().filter(|t| t.from <= from && until <= t.until);
+        let Some(holder) = covering.max_by_key(|t| (t.from, t.id.text())) else { continue };
+        match held.last_mut() {
+            Some(last) if last.tenure == holder.id && last.until == from => last.until = until,
+            _ => held.push(Span {
+                from,
+                until,
+                tenure: holder.id,
+                start: holder.from,
+                role: Role::Own,
+            }),
+        }
+    }
+    held
+}
+
+/// The days that lie in the twelve months before some period of the tenure.
+fn before_periods(tenure: &Tenure) -> Span {
+    let last_day = Day(tenure.until.0.saturating_sub(1));
+    let until = if tenure.until == Day::NEVER {
+        Day::NEVER
+    } else {
+        tenure.from.plus_months(12 * period_of(tenure.from, last_day))
+    };
+    Span {
+        from: tenure.from.plus_months(-12),
+        until,
+        tenure: tenure.id,
+        start: tenure.from,
+        role: Role::Previous,
+    }
+}
+
+/// What the operator hears of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum UnitDays {
+    /// The ratings of a day changed by the difference beside.
+    Day(Day),
+    /// A span came or went.
+    Span(Span),
+}
+
+/// `(period, tally)`: the days of each unit, summed over the spans they lie in.
+///
+/// - in: `days`, one tally per unit and day (already pooled, p. 15); `spans` of [`spans`]
+/// - out: a period for each day within a tenure; a day outside every tenure is a vacancy
+/// - state: per unit its days in order and its spans; an update costs the days and spans of its
+///   unit that change
+/// - rule: Order 120 p. 12, 15, 17; § 5 `previous`
+pub fn attribute<'s>(
+    days: Rows<'s, (Id, Day), Tally>,
+    spans: Rows<'s, (Id, Span)>,
+) -> Rows<'s, PeriodKey, PeriodTally> {
+    use differential_dataflow::AsCollection;
+    use differential_dataflow::Hashable;
+    use timely::dataflow::operators::vec::Map;
+    let days = days
+        .inner
+        .map(|((unit, day), epoch, tally)| ((unit, UnitDays::Day(day)), epoch, (tally, 0)));
+    let spans = spans.inner.map(|((unit, span), epoch, diff)| {
+        ((unit, UnitDays::Span(span)), epoch, (Tally::default(), diff))
+    });
+    let both = days.as_collection().concat(spans.as_collection());
+    let mut units: HashMap<Id, UnitState> = HashMap::new();
+    per_epoch(
+        exchange(both, |(unit, _)| unit.hashed()),
+        "Attribute",
+        move |epoch, mut updates, output| {
+            updates.sort_unstable_by_key(|((unit, _), _)| *unit);
+            for of_unit in updates.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
+                let unit = units.entry(of_unit[0].0.0).or_default();
+                let changes = of_unit.iter().map(|((_, what), diff)| (what, diff));
+                unit.update(changes, epoch, output);
+            }
+        },
+    )
+}
+
+/// A unit's days and spans.
+#[derive(Default)]
+struct UnitState {
+    days: BTreeMap<Day, Tally>,
+    spans: Vec<Span>,
+}
+
+impl UnitState {
+    /// Takes in what changed, and puts out what that changes in periods, one update for each.
+    fn update<'a>(
+        &mut self,
+        changes: impl Iterator<Item = (&'a UnitDays, &'a (Tally, isize))>,
+        epoch: u64,
+        output: &mut Output<PeriodKey, PeriodTally>,
+    ) {
+        let mut day_changes: BTreeMap<Day, Tally> = BTreeMap::new();
+        let mut span_changes: BTreeMap<Span, isize> = BTreeMap::new();
+        for (what, (tally, diff)) in changes {
+            match what {
+                UnitDays::Day(day) => day_changes.entry(*day).or_default().plus_equals(tally),
+                UnitDays::Span(span) => *span_changes.entry(*span).or_default() += diff,
+            }
+        }
+        let mut sums: BTreeMap<PeriodKey, PeriodTally> = BTreeMap::new();
+        for (span, diff) in span_changes {
+            for (day, tally) in self.days.range(span.from..span.until) {
+                add(&mut sums, &span, *day, &tally.multiply(&diff));
+            }
+            match diff {
+                0 => {}
+                1 => self.spans.push(span),
+                _ => self.spans.retain(|held| *held != span),
+            }
+        }
+        for (day, change) in day_changes {
+            for span in self.spans.iter().filter(|span| span.from <= day && day < span.until) {
+                add(&mut sums, span, day, &change);
+            }
+            let held = self.days.entry(day).or_default();
+            held.plus_equals(&change);
+            if held.is_zero() {
+                self.days.remove(&day);
+            }
+        }
+        let changed = sums.into_iter().filter(|(_, sum)| !sum.is_zero());
+        output.extend(changed.map(|(period, sum)| (period, epoch, sum)));
+    }
+}
+
+fn add(sums: &mut BTreeMap<PeriodKey, PeriodTally>, span: &Span, day: Day, tally: &Tally) {
+    let period = period_of(span.start, day);
+    match span.role {
+        Role::Own => {
+            sums.entry((span.tenure, period)).or_default().own.plus_equals(tally);
+        }
+        Role::Previous => {
+            let value = tally.value();
+            let count = |n: i64| i32::try_from(n).expect("a day's ratings fit");
+            let sum = sums.entry((span.tenure, period + 1)).or_default();
+            sum.previous[0] += count(value.k);
+            sum.previous[1] += count(value.n);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(year: i32, month: u32, day: u32) -> Day {
+        Day::new(year, month, day).expect("a date")
+    }
+
+    fn tenure(id: &str, from: Day, until: Day) -> Tenure {
+        let id = Id::of(id);
+        Tenure { id, manager: id, unit: Id::of("U"), from, until, name: None }
+    }
+
+    /// p. 17, D8.
+    #[test]
+    fn periods_are_counted_from_the_appointment() {
+        let start = day(2016, 2, 29);
+        let cases = [
+            (day(2016, 2, 28), -1),
+            (day(2016, 2, 29), 0),
+            (day(2017, 2, 27), 0),
+            (day(2017, 2, 28), 1),
+            (day(2020, 2, 28), 3),
+            (day(2020, 2, 29), 4),
+        ];
+        for (day, period) in cases {
+            assert_eq!(period_of(start, day), period, "{day}");
+        }
+    }
+
+    /// D7: the later `from` holds, then the greater id.
+    #[test]
+    fn overlapping_tenures_are_resolved() {
+        let [a, b, c] = [day(2017, 1, 1), day(2017, 6, 1), day(2018, 1, 1)];
+        let (old, new) = (tenure("T1", a, c), tenure("T2", b, Day::NEVER));
+        let held = |tenures: &[&Tenure]| -> Vec<_> {
+            holders(tenures).iter().map(|s| (s.tenure.text(), s.from, s.until)).collect()
+        };
+        assert_eq!(held(&[&old, &new]), [("T1", a, b), ("T2", b, Day::NEVER)]);
+        let same = tenure("T0", a, c);
+        assert_eq!(held(&[&same, &old]), [("T1", a, c)]);
+        let inner = tenure("T3", b, day(2017, 7, 1));
+        assert_eq!(held(&[&old, &inner]).len(), 3);
+    }
+}

@@ -1,0 +1,78 @@
+//! The shape of time: collections over [`Epoch`]s, and one way to write an operator with state of
+//! its own. Operators that say what differential's do not (replacement per record, days against
+//! tenures, draws, clocks) are all [`per_epoch`] with a closure.
+
+use std::collections::BTreeMap;
+
+use differential_dataflow::{AsCollection, Data, VecCollection};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::{Capability, Exchange};
+
+use crate::domain::Epoch;
+
+/// A changing collection of `D`; the difference `R` says how many, or how much.
+pub type Rows<'s, D, R = isize> = VecCollection<'s, Epoch, D, R>;
+
+/// Updates that `logic` puts out, at the epoch it was called with.
+pub type Output<D, R> = Vec<(D, Epoch, R)>;
+
+/// Calls `logic` once for each epoch that is closed and brought something, in the order of epochs,
+/// with all that it brought (in no particular order), on this worker.
+pub fn per_epoch<'s, D, R, D2, R2, L>(
+    input: Rows<'s, D, R>,
+    name: &str,
+    logic: L,
+) -> Rows<'s, D2, R2>
+where
+    D: Data,
+    R: Clone + 'static,
+    D2: Clone + 'static,
+    R2: Clone + 'static,
+    L: FnMut(Epoch, Vec<(D, R)>, &mut Output<D2, R2>) + 'static,
+{
+    let mut logic = logic;
+    input
+        .inner
+        .unary_frontier::<CapacityContainerBuilder<Vec<(D2, Epoch, R2)>>, _, _, _>(
+            Pipeline,
+            name,
+            move |_, _| {
+                let mut open: BTreeMap<Epoch, (Capability<Epoch>, Vec<(D, R)>)> = BTreeMap::new();
+                let mut results = Vec::new();
+                move |(input, frontier), output| {
+                    input.for_each(|stamp, updates| {
+                        for (data, epoch, diff) in updates.drain(..) {
+                            open.entry(epoch)
+                                .or_insert_with(|| (stamp.delayed(&epoch, 0), Vec::new()))
+                                .1
+                                .push((data, diff));
+                        }
+                    });
+                    while let Some(entry) = open.first_entry() {
+                        let epoch = *entry.key();
+                        if frontier.frontier().less_equal(&epoch) {
+                            break;
+                        }
+                        let (capability, updates) = entry.remove();
+                        logic(epoch, updates, &mut results);
+                        output.session(&capability).give_iterator(results.drain(..));
+                    }
+                }
+            },
+        )
+        .as_collection()
+}
+
+/// The same rows, each on the worker its `route` says.
+pub fn exchange<'s, D, R>(
+    rows: Rows<'s, D, R>,
+    route: impl Fn(&D) -> u64 + 'static,
+) -> Rows<'s, D, R>
+where
+    D: differential_dataflow::ExchangeData,
+    R: differential_dataflow::ExchangeData,
+{
+    rows.inner.exchange(move |(data, _, _)| route(data)).as_collection()
+}

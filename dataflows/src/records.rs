@@ -1,0 +1,503 @@
+//! What the messages of a record come to (order-120 § 2).
+//!
+//! Everything about one record is a function of the *set* of its messages, so nothing depends on
+//! the order in which fact, SMS and survey arrive (D2). [`outcomes`] is that function; the operator
+//! [`records`] keeps each record's messages and, when some arrive, puts out the difference between
+//! what they came to and what they come to now.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::{Day, Moment};
+use crate::domain::{
+    Body, Channel, Criterion, Form, Message, Outcome as CallOutcome, Place, Record, Score, Scores,
+};
+use crate::epochs::{Output, Rows, exchange, per_epoch};
+use crate::id::Id;
+use crate::tally::{Aspect, Tally};
+use crate::views::{DeadlineKind, RefusalCode};
+use crate::world::{Attribution, Integral, Switches};
+
+/// One thing that a record's messages come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Outcome {
+    /// A rating message was logged.
+    Accepted,
+    /// It is the copy of another.
+    Duplicate,
+    /// It was withdrawn (D5).
+    Retracted(Channel),
+    /// It lost against another or says nothing: judged without knowing the place.
+    Refused(RefusalCode, Channel),
+    /// A review of the site: stored, shown apart, never in R (9.5).
+    Apart,
+    /// It rates a record of which no fact is known.
+    NoRecord(Channel),
+    /// Ratings at a place: counted, pending or not listed, as the place turns out.
+    Rated(Place, Day, Ratings),
+    /// The record's SMS or survey was given for the first place, its kiosk rating for the second:
+    /// where both count in one region it is still one record.
+    Twice(Place, Place),
+    /// The standing fact names this unit.
+    Fact(Id),
+    /// A clock of 7.4 or 9.5 runs (or ran) from a moment; done at the second, µs.
+    Due(DeadlineKind, Record, Option<Id>, Moment, Option<i64>),
+    /// A negative SMS reply of a day: a candidate for the phone centre's sample (7.8).
+    Negative(Place, Day, Record),
+    /// Calls were made to the record.
+    Called(Record, Calls),
+}
+
+/// The ratings of one place and date that come from one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Ratings {
+    /// Of an SMS reply, a survey, or both (7.6, 7.10).
+    Reply {
+        /// The digit of the reply that counts.
+        digit: Option<Score>,
+        /// What the survey replaces it with, criterion by criterion.
+        survey: Scores,
+        /// Whether the digit counts once more as the integral rating.
+        integral: bool,
+    },
+    /// Of a terminal (8.1).
+    Kiosk(Scores),
+    /// Of the ЕПГУ form (9.3).
+    Epgu(Scores),
+}
+
+impl Ratings {
+    /// The ratings, added up: of a reply one per criterion, the survey's where it answered (7.6,
+    /// 7.10), and the integral; of a form one per score given.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        match *self {
+            Ratings::Reply { digit, survey, integral } => {
+                for criterion in Criterion::COMMON {
+                    let aspect = Aspect::Criterion(criterion);
+                    match (survey.get(criterion), digit) {
+                        (Some(score), _) => tally.rate(Channel::Survey, aspect, score),
+                        (None, Some(digit)) => tally.rate(Channel::Sms, aspect, digit),
+                        (None, None) => {}
+                    }
+                }
+                if let (Some(digit), true) = (digit, integral) {
+                    tally.rate(Channel::Sms, Aspect::Integral, digit);
+                }
+            }
+            Ratings::Kiosk(scores) => rate_all(&mut tally, Channel::Kiosk, scores),
+            Ratings::Epgu(scores) => rate_all(&mut tally, Channel::Epgu, scores),
+        }
+        tally
+    }
+
+    /// Whether they came by ЕПГУ, which p. 12 and p. 16 leave out.
+    pub fn electronic(&self) -> bool {
+        matches!(self, Ratings::Epgu(_))
+    }
+
+    /// The messages they are of.
+    pub fn channels(&self) -> impl Iterator<Item = Channel> {
+        let (first, second) = match *self {
+            Ratings::Reply { digit, survey, .. } => {
+                (digit.map(|_| Channel::Sms), (!survey.is_empty()).then_some(Channel::Survey))
+            }
+            Ratings::Kiosk(_) => (Some(Channel::Kiosk), None),
+            Ratings::Epgu(_) => (Some(Channel::Epgu), None),
+        };
+        first.into_iter().chain(second)
+    }
+}
+
+fn rate_all(tally: &mut Tally, channel: Channel, scores: Scores) {
+    for (criterion, score) in scores.iter() {
+        tally.rate(channel, Aspect::Criterion(criterion), score);
+    }
+}
+
+/// The calls to a record, as far as the clocks and the draw ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Calls {
+    /// The first call, and whether it settled the matter (completed or refused).
+    pub first: (Moment, bool),
+    /// When the second was made.
+    pub second: Option<i64>,
+    /// Two calls without an answer and no survey: the next in order replaces it.
+    pub exhausted: bool,
+}
+
+/// What each record's messages come to.
+///
+/// - in: messages by record, inserted only
+/// - out: [`Outcome`]s with how many of each
+/// - state: the distinct messages of each record; an update costs the messages of its record
+/// - rule: Order 120 p. 7.5–7.10, 8.1–8.3, 9.3–9.5; D1–D6
+pub fn records<'s>(
+    messages: Rows<'s, (Record, Message)>,
+    switches: &Switches,
+) -> Rows<'s, Outcome> {
+    let switches = switches.clone();
+    let mut state: HashMap<Record, Box<[Message]>, BuildHasherDefault<RecordHasher>> =
+        HashMap::default();
+    let messages = exchange(messages, |(record, _)| spread(*record));
+    per_epoch(messages, "Records", move |epoch, mut arrived, output| {
+        arrived.sort_unstable();
+        let mut before = Vec::new();
+        let mut after = Vec::new();
+        let mut accepted = 0;
+        for group in arrived.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
+            let record = group[0].0.0;
+            let held = state.entry(record).or_default();
+            let mut known = std::mem::take(held).into_vec();
+            before.clear();
+            outcomes(record, &known, &switches, &mut before);
+            after.clear();
+            let mut duplicates = 0;
+            for ((_, message), _) in group {
+                let rating = i64::from(is_rating(message));
+                accepted += rating as isize;
+                match known.binary_search(message) {
+                    Ok(_) => duplicates += rating as isize,
+                    Err(place) => known.insert(place, *message),
+                }
+            }
+            outcomes(record, &known, &switches, &mut after);
+            *held = known.into_boxed_slice();
+            if duplicates > 0 {
+                output.push((Outcome::Duplicate, epoch, duplicates));
+            }
+            difference(&before, &mut after, epoch, output);
+        }
+        if accepted > 0 {
+            output.push((Outcome::Accepted, epoch, accepted));
+        }
+    })
+}
+
+/// Puts out what is in `after` but not in `before` (+1), and the other way round (-1).
+fn difference(
+    before: &[Outcome],
+    after: &mut Vec<Outcome>,
+    epoch: u64,
+    output: &mut Output<Outcome, isize>,
+) {
+    for old in before {
+        match after.iter().position(|new| new == old) {
+            Some(same) => drop(after.swap_remove(same)),
+            None => output.push((*old, epoch, -1)),
+        }
+    }
+    output.extend(after.drain(..).map(|new| (new, epoch, 1)));
+}
+
+/// Whether conservation counts the message: ratings, not facts, calls, answers or withdrawals.
+fn is_rating(message: &Message) -> bool {
+    channel(message).is_some_and(|_| !matches!(message.body, Body::Call(_)))
+}
+
+/// The channel a message speaks in; facts, answers and withdrawals speak in none.
+fn channel(message: &Message) -> Option<Channel> {
+    match message.body {
+        Body::Sms { .. } => Some(Channel::Sms),
+        Body::Survey { .. } | Body::Call(_) => Some(Channel::Survey),
+        Body::Form { kind, .. } => Some(kind.channel()),
+        Body::Fact { .. } | Body::Answer | Body::Retract(_) => None,
+    }
+}
+
+/// The standing messages of a record.
+#[derive(Default)]
+struct Standing {
+    fact: Option<(Place, Day, bool, Moment)>,
+    sms: Option<(Score, Moment)>,
+    survey: Option<(Scores, Moment)>,
+    kiosk: Option<Message>,
+    epgu: Option<Message>,
+    site: Option<Message>,
+}
+
+/// All that `messages` (distinct, of one record) come to, appended to `out`.
+pub fn outcomes(record: Record, messages: &[Message], switches: &Switches, out: &mut Vec<Outcome>) {
+    let mut standing = Standing { fact: standing_fact(messages), ..Standing::default() };
+    let mut retracted_until = [i64::MIN; 5];
+    for message in messages {
+        if let Body::Retract(channel) = message.body {
+            let until = &mut retracted_until[channel as usize];
+            *until = (*until).max(message.received.micros());
+        }
+    }
+    let stands = |message: &Message, channel: Channel| {
+        message.received.micros() > retracted_until[channel as usize]
+    };
+    for message in messages {
+        let Some(channel) = channel(message) else { continue };
+        if !stands(message, channel) {
+            if is_rating(message) {
+                out.push(Outcome::Retracted(channel));
+            }
+            continue;
+        }
+        let lost = match message.body {
+            Body::Sms { digit: None, .. } => Some(RefusalCode::BadText),
+            Body::Sms { digit: Some(digit), .. } => standing.reply(digit, message.received),
+            Body::Survey { scores } => standing.survey(scores, message.received),
+            Body::Form { kind, .. } => standing.form(kind, message),
+            Body::Fact { .. } | Body::Call(_) | Body::Answer | Body::Retract(_) => None,
+        };
+        out.extend(lost.map(|code| Outcome::Refused(code, channel)));
+    }
+    let group = standing.reply_group(record, switches, out);
+    standing.forms(switches, group, out);
+    standing.clocks(record, messages, stands, out);
+}
+
+/// Of several facts of a record the earliest by time of receipt stands (then by content, so that
+/// the order of arrival does not matter).
+fn standing_fact(messages: &[Message]) -> Option<(Place, Day, bool, Moment)> {
+    let facts = messages.iter().filter_map(|message| match message.body {
+        Body::Fact { place, provided, phone } => Some((place, provided, phone, message.received)),
+        _ => None,
+    });
+    facts.min_by(|a, b| {
+        let by_text = |(place, provided, phone, _): &(Place, Day, bool, Moment)| {
+            let mfc = place.mfc.map(Id::text);
+            (place.unit.text(), place.service.text(), mfc, *provided, *phone)
+        };
+        earlier(a.3, b.3).then_with(|| by_text(a).cmp(&by_text(b)))
+    })
+}
+
+/// By moment; written in another offset, the lesser offset first.
+fn earlier(a: Moment, b: Moment) -> Ordering {
+    (a.micros(), a.offset_minutes()).cmp(&(b.micros(), b.offset_minutes()))
+}
+
+impl Standing {
+    /// D1: the earliest valid reply counts (equal times: the lower digit). Says why one lost.
+    fn reply(&mut self, digit: Score, received: Moment) -> Option<RefusalCode> {
+        let rank = |(digit, received): (Score, Moment)| {
+            (received.micros(), digit, received.offset_minutes())
+        };
+        let challenger = (digit, received);
+        let first = self.sms.is_none_or(|holder| rank(challenger) < rank(holder));
+        let code = self.sms.is_some().then_some(RefusalCode::LateReply);
+        if first {
+            self.sms = Some(challenger);
+        }
+        code
+    }
+
+    /// D3: the latest completed survey wins (equal times: the lower sum). Says why one lost.
+    fn survey(&mut self, scores: Scores, received: Moment) -> Option<RefusalCode> {
+        let rank = |(scores, received): (Scores, Moment)| {
+            (-received.micros(), scores.sum(), received.offset_minutes(), scores)
+        };
+        let challenger = (scores, received);
+        let wins = self.survey.is_none_or(|holder| rank(challenger) < rank(holder));
+        let code = self.survey.is_some().then_some(RefusalCode::Superseded);
+        if wins {
+            self.survey = Some(challenger);
+        }
+        code
+    }
+
+    /// D5: the earliest message of a channel stands (equal times: the lower sum); another one for
+    /// the record is a conflict. Says why one lost.
+    fn form(&mut self, kind: Form, message: &Message) -> Option<RefusalCode> {
+        let holder = match kind {
+            Form::Kiosk => &mut self.kiosk,
+            Form::Epgu => &mut self.epgu,
+            Form::Site => &mut self.site,
+        };
+        let code = holder.is_some().then_some(RefusalCode::Conflict);
+        if holder.is_none_or(|standing| form_order(message, &standing) == Ordering::Less) {
+            *holder = Some(*message);
+        }
+        code
+    }
+
+    /// The ratings of SMS and survey, and the place they were given for.
+    fn reply_group(
+        &self,
+        record: Record,
+        switches: &Switches,
+        out: &mut Vec<Outcome>,
+    ) -> Option<Place> {
+        // 7.10: the survey's date is the SMS's, where there is one.
+        let received = self.sms.map(|(_, at)| at).or(self.survey.map(|(_, at)| at))?;
+        let Some((place, provided, _, _)) = self.fact else {
+            out.extend(self.sms.map(|_| Outcome::NoRecord(Channel::Sms)));
+            out.extend(self.survey.map(|_| Outcome::NoRecord(Channel::Survey)));
+            return None;
+        };
+        let digit = self.sms.map(|(digit, _)| digit);
+        let ratings = Ratings::Reply {
+            digit,
+            survey: self.survey.map_or(Scores::NONE, |(scores, _)| scores),
+            integral: digit.is_some() && integral_counts(switches, self.survey.is_some()),
+        };
+        out.push(Outcome::Rated(place, date(switches, received, provided), ratings));
+        if digit.is_some_and(|digit| !digit.is_positive()) {
+            out.push(Outcome::Negative(place, received.day(), record));
+        }
+        Some(place)
+    }
+
+    /// The ratings of kiosk and ЕПГУ, and the review of the site.
+    fn forms(&self, switches: &Switches, group: Option<Place>, out: &mut Vec<Outcome>) {
+        for (message, channel) in [(self.kiosk, Channel::Kiosk), (self.epgu, Channel::Epgu)] {
+            let Some(message) = message else { continue };
+            let Some((place, provided, scores)) = self.own_or_fact(&message) else {
+                out.push(Outcome::NoRecord(channel));
+                continue;
+            };
+            let electronic = channel == Channel::Epgu;
+            let ratings = if electronic { Ratings::Epgu(scores) } else { Ratings::Kiosk(scores) };
+            out.push(Outcome::Rated(place, date(switches, message.received, provided), ratings));
+            if let (Some(group), false) = (group, electronic) {
+                out.push(Outcome::Twice(group, place));
+            }
+        }
+        out.extend(self.site.map(|_| Outcome::Apart));
+    }
+
+    /// A form's own place, service and date; what it leaves out is the registered fact's, the МФЦ
+    /// with the unit. `None` where something is missing and no fact is known.
+    fn own_or_fact(&self, message: &Message) -> Option<(Place, Day, Scores)> {
+        let Body::Form { scores, unit, service, mfc, provided, .. } = message.body else {
+            return None;
+        };
+        let fact = self.fact.as_ref();
+        let place = Place {
+            unit: unit.or(fact.map(|(place, ..)| place.unit))?,
+            service: service.or(fact.map(|(place, ..)| place.service))?,
+            mfc: mfc.or(if unit.is_none() { fact.and_then(|(p, ..)| p.mfc) } else { None }),
+        };
+        Some((place, provided.or(fact.map(|(_, provided, ..)| *provided))?, scores))
+    }
+
+    /// The clocks that run for the record (7.4, 7.9, 9.5).
+    fn clocks(
+        &self,
+        record: Record,
+        messages: &[Message],
+        stands: impl Fn(&Message, Channel) -> bool,
+        out: &mut Vec<Outcome>,
+    ) {
+        let first = |wanted: fn(&Body) -> bool, of: Option<Channel>| {
+            let held = messages
+                .iter()
+                .filter(|m| wanted(&m.body) && of.is_none_or(|channel| stands(m, channel)));
+            held.map(|m| m.received.micros()).min()
+        };
+        if let Some((place, _, phone, received)) = self.fact {
+            out.push(Outcome::Fact(place.unit));
+            if phone {
+                // The log does not hold the offer itself; the first reply proves it was made.
+                let done = first(|body| matches!(body, Body::Sms { .. }), Some(Channel::Sms));
+                out.push(Outcome::Due(DeadlineKind::Sms, record, Some(place.unit), received, done));
+            }
+        }
+        if let Some(message) = self.site {
+            let unit = match message.body {
+                Body::Form { unit, .. } => unit.or(self.fact.map(|(place, ..)| place.unit)),
+                _ => None,
+            };
+            let done = first(|body| matches!(body, Body::Answer), None);
+            out.push(Outcome::Due(DeadlineKind::Review, record, unit, message.received, done));
+        }
+        let calls = calls(messages.iter().filter(|m| stands(m, Channel::Survey)));
+        out.extend(calls.map(|calls| Outcome::Called(record, calls)));
+    }
+}
+
+/// D4: whether the digit counts once more as the integral rating.
+fn integral_counts(switches: &Switches, surveyed: bool) -> bool {
+    match switches.integral {
+        Integral::Surveyed => surveyed,
+        Integral::All => true,
+    }
+}
+
+/// D6: the date of a rating.
+fn date(switches: &Switches, received: Moment, provided: Day) -> Day {
+    match switches.attribution {
+        Attribution::Received => received.day(),
+        Attribution::Provided => provided,
+    }
+}
+
+/// D5's order of forms; by content in the end, so that the order of arrival does not matter.
+fn form_order(a: &Message, b: &Message) -> Ordering {
+    let by_content = |message: &Message| match message.body {
+        Body::Form { unit, service, mfc, provided, text, scores, .. } => Some((
+            unit.map(Id::text),
+            service.map(Id::text),
+            mfc.map(Id::text),
+            provided,
+            text,
+            scores,
+        )),
+        _ => None,
+    };
+    let sum = |message: &Message| match message.body {
+        Body::Form { scores, .. } => scores.sum(),
+        _ => 0,
+    };
+    (a.received.micros(), sum(a), a.received.offset_minutes())
+        .cmp(&(b.received.micros(), sum(b), b.received.offset_minutes()))
+        .then_with(|| by_content(a).cmp(&by_content(b)))
+}
+
+/// 7.9: the calls to a record, in the order they were made.
+fn calls<'a>(messages: impl Iterator<Item = &'a Message>) -> Option<Calls> {
+    let (mut unanswered, mut completed) = (0, false);
+    let mut made: Vec<(i64, bool, i32, Moment)> = Vec::new();
+    for message in messages {
+        let settled = match message.body {
+            Body::Survey { .. } => {
+                completed = true;
+                true
+            }
+            Body::Call(outcome) => {
+                unanswered += u32::from(outcome == CallOutcome::NoAnswer);
+                outcome == CallOutcome::Refused
+            }
+            _ => continue,
+        };
+        let at = message.received;
+        made.push((at.micros(), settled, at.offset_minutes(), at));
+    }
+    made.sort_unstable();
+    let &(_, settled, _, first) = made.first()?;
+    Some(Calls {
+        first: (first, settled),
+        second: made.get(1).map(|call| call.0),
+        exhausted: unanswered >= 2 && !completed,
+    })
+}
+
+/// A well-mixed route for a record id, and the hash of the table of records.
+fn spread(record: Record) -> u64 {
+    let mixed = record.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 32)
+}
+
+#[derive(Default)]
+struct RecordHasher(u64);
+
+impl Hasher for RecordHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = crate::id::fnv(bytes);
+    }
+    fn write_u64(&mut self, record: u64) {
+        // Not `spread` again: the workers' share of records would all hash alike.
+        self.0 = record.wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(32);
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

@@ -1,0 +1,237 @@
+//! The reference data as they stand: which row of a key holds, who is above whom, and what that
+//! makes of a place (order-120 §§ 2, 3).
+
+use std::collections::HashMap;
+
+use differential_dataflow::operators::iterate::Iterate;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Place, Reference, ReferenceKey, Service, Unit, UnitKind};
+use crate::epochs::{Rows, exchange, per_epoch};
+use crate::id::Id;
+use crate::views::PendingReason;
+use crate::world::{World, ZoneIndex};
+
+/// The rows in force: of each key the one with the greatest sequence number, unless that removed it.
+///
+/// - in: `(key, sequence, row or none)`, inserted only; sequences rise with epochs
+/// - out: at most one row a key
+/// - state: the row in force by key
+pub fn upserts<'s>(
+    entered: Rows<'s, (ReferenceKey, u64, Option<Reference>)>,
+) -> Rows<'s, Reference> {
+    use differential_dataflow::Hashable;
+    let mut rows: HashMap<ReferenceKey, Reference> = HashMap::new();
+    let entered = exchange(entered, |(key, _, _)| key.hashed());
+    per_epoch(entered, "Upserts", move |epoch, mut updates, output| {
+        updates.sort_unstable_by_key(|((key, sequence, _), _)| (*key, *sequence));
+        for same_key in updates.chunk_by(|((a, ..), _), ((b, ..), _)| a == b) {
+            let Some(((key, _, last), _)) = same_key.last() else { continue };
+            let old = match last {
+                Some(row) => rows.insert(*key, row.clone()),
+                None => rows.remove(key),
+            };
+            if old != *last {
+                output.extend(old.map(|row| (row, epoch, -1)));
+                output.extend(last.clone().map(|row| (row, epoch, 1)));
+            }
+        }
+    })
+}
+
+/// A unit among those above it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Standing {
+    /// Where it is and whose.
+    pub location: Location,
+    /// Itself and all units above it: those whose heads answer for it (p. 15).
+    pub heads: Vec<Head>,
+}
+
+/// Where a unit is and whose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Location {
+    /// Its agency; none for an МФЦ.
+    pub agency: Option<Id>,
+    /// The subject of the federation it lies in.
+    pub subject: Id,
+    /// The zone of that subject.
+    pub zone: ZoneIndex,
+    /// What it is.
+    pub kind: UnitKind,
+}
+
+/// A unit whose head answers for a rating.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Head {
+    /// The unit.
+    pub unit: Id,
+    /// Whether it is an МФЦ, whose head is judged without ЕПГУ (16 "б").
+    pub mfc: bool,
+    /// Whether nobody is above it.
+    pub top: bool,
+    /// Its zone.
+    pub zone: ZoneIndex,
+}
+
+/// `(unit, location)` of every known unit.
+pub fn locations<'s>(units: Rows<'s, Unit>, world: &World) -> Rows<'s, (Id, Location)> {
+    let world = world.clone();
+    units.map(move |unit| {
+        let (subject, zone) = world.subject(unit.okato);
+        let agency = if unit.kind == UnitKind::Mfc { None } else { unit.agency };
+        (unit.id, Location { agency, subject, zone, kind: unit.kind })
+    })
+}
+
+/// `(unit, parent)` where both are known and no circle of parents goes through the unit; and the
+/// units on circles.
+///
+/// - rule: Order 120 p. 15. A unit on a circle counts as parentless until that is corrected; those
+///   below it keep their parents.
+pub fn hierarchy<'s>(units: Rows<'s, Unit>) -> (Rows<'s, (Id, Id)>, Rows<'s, Id>) {
+    let known = units.clone().map(|unit| unit.id);
+    let parents = units
+        .flat_map(|unit| unit.parent.map(|parent| (parent, unit.id)))
+        .semijoin(known)
+        .map(|(parent, unit)| (unit, parent));
+    let circling =
+        above(parents.clone()).filter(|(unit, above)| unit == above).map(|(unit, _)| unit);
+    (parents.antijoin(circling.clone()), circling)
+}
+
+/// `(unit, every unit above it)`; depth is not limited.
+fn above<'s>(parents: Rows<'s, (Id, Id)>) -> Rows<'s, (Id, Id)> {
+    parents.clone().iterate(|scope, reached| {
+        let parents = parents.enter(scope);
+        reached
+            .map(|(unit, above)| (above, unit))
+            .join_map(parents.clone(), |_, unit, further| (*unit, *further))
+            .concat(parents)
+            .distinct()
+    })
+}
+
+/// `(unit, standing)` of every known unit.
+pub fn standings<'s>(
+    locations: Rows<'s, (Id, Location)>,
+    parents: Rows<'s, (Id, Id)>,
+) -> Rows<'s, (Id, Standing)> {
+    let below = parents.clone().map(|(unit, _)| unit);
+    let tops =
+        locations.clone().antijoin(below.clone()).map(|(unit, at)| (unit, head(unit, at, true)));
+    let others = locations.clone().semijoin(below).map(|(unit, at)| (unit, head(unit, at, false)));
+    let heads = tops.concat(others);
+    let inherited = above(parents)
+        .map(|(unit, above)| (above, unit))
+        .join_map(heads.clone(), |_, unit, head| (*unit, *head));
+    heads
+        .concat(inherited)
+        .reduce(|_, heads, output| {
+            output.push((heads.iter().map(|(head, _)| **head).collect::<Vec<_>>(), 1));
+        })
+        .join_map(locations, |unit, heads, location| {
+            (*unit, Standing { location: *location, heads: heads.clone() })
+        })
+}
+
+fn head(unit: Id, at: Location, top: bool) -> Head {
+    Head { unit, mfc: at.kind == UnitKind::Mfc, top, zone: at.zone }
+}
+
+/// What a place turns out to be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Placing {
+    /// Something it names is not known yet: its ratings wait.
+    Pending(PendingReason),
+    /// Everything it names is known.
+    Known(Seat),
+}
+
+/// A place of which everything is known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Seat {
+    /// Whether the service is in the Перечень.
+    pub listed: bool,
+    /// Whether the service was given through an МФЦ.
+    pub through_mfc: bool,
+    /// Where the unit is and whose.
+    pub location: Location,
+    /// The unit and all above it, then the МФЦ and all above it, each once.
+    pub heads: Vec<Head>,
+    /// How many of `heads` are the unit's.
+    pub own_heads: usize,
+}
+
+impl Seat {
+    /// p. 12 last paragraph, p. 13: what is not listed counts only if given through an МФЦ, and
+    /// only from SMS, phone and kiosk.
+    pub fn counts(&self, electronic: bool) -> bool {
+        self.listed || (self.through_mfc && !electronic)
+    }
+
+    /// p. 15, 16 "б": those who answer for a rating. ЕПГУ ratings are no part of an МФЦ's value,
+    /// and an МФЦ answers for nothing that came by ЕПГУ.
+    pub fn heads(&self, electronic: bool) -> impl Iterator<Item = &Head> {
+        let heads = if electronic { &self.heads[..self.own_heads] } else { &self.heads[..] };
+        heads.iter().filter(move |head| !(electronic && head.mfc))
+    }
+
+    /// The unit at the top of the hierarchy: whose list of the survey a reply is on (7.8).
+    pub fn top(&self) -> Option<&Head> {
+        self.heads[..self.own_heads].iter().find(|head| head.top)
+    }
+}
+
+/// `(place, placing)` of every place that a message names.
+///
+/// - rule: order-120 § 2 "pending": the first that applies of no unit (also an unknown МФЦ), no
+///   service
+pub fn placings<'s>(
+    places: Rows<'s, Place>,
+    standings: Rows<'s, (Id, Standing)>,
+    services: Rows<'s, Service>,
+) -> Rows<'s, (Place, Placing)> {
+    let services = services.map(|service| (service.id, service.listed));
+    let with_unit = left_join(places.map(|place| (place.unit, place)), standings.clone())
+        .map(|(_, place, unit)| (place.mfc, (place, unit)));
+    let direct = with_unit.clone().filter(|(mfc, _)| mfc.is_none()).map(|(_, (p, u))| (p, u, None));
+    let through = with_unit.flat_map(|(mfc, rest)| mfc.map(|mfc| (mfc, rest)));
+    let through = left_join(through, standings).map(|(_, (p, u), mfc)| (p, u, Some(mfc)));
+    let with_units =
+        direct.concat(through).map(|(place, unit, mfc)| (place.service, (place, unit, mfc)));
+    left_join(with_units, services)
+        .map(|(_, (place, unit, mfc), listed)| (place, placing(unit, mfc, listed)))
+}
+
+fn placing(unit: Option<Standing>, mfc: Option<Option<Standing>>, listed: Option<bool>) -> Placing {
+    let through_mfc = mfc.is_some();
+    let (Some(unit), Some(mfc_heads)) = (unit, mfc.map_or(Some(Vec::new()), |m| Some(m?.heads)))
+    else {
+        return Placing::Pending(PendingReason::NoUnit);
+    };
+    let Some(listed) = listed else {
+        return Placing::Pending(PendingReason::NoService);
+    };
+    let mut heads = unit.heads;
+    let own_heads = heads.len();
+    heads.extend(mfc_heads.into_iter().filter(|head| !heads.contains(head)).collect::<Vec<_>>());
+    Placing::Known(Seat { listed, through_mfc, location: unit.location, heads, own_heads })
+}
+
+/// `(key, left, right if there is one)`; `right` has at most one row a key.
+pub fn left_join<'s, K, V, W>(
+    left: Rows<'s, (K, V)>,
+    right: Rows<'s, (K, W)>,
+) -> Rows<'s, (K, V, Option<W>)>
+where
+    K: differential_dataflow::ExchangeData + std::hash::Hash,
+    V: differential_dataflow::ExchangeData,
+    W: differential_dataflow::ExchangeData,
+{
+    let joined = left
+        .clone()
+        .join_map(right, |key, left, right| (key.clone(), left.clone(), Some(right.clone())));
+    let matched = joined.clone().map(|(key, left, _)| (key, left));
+    joined.concat(left.concat(matched.negate()).map(|(key, left)| (key, left, None)))
+}

@@ -1,0 +1,353 @@
+//! The phone centre's sample (7.8, D10) and the clocks of 7.4, 7.9 and 9.5.
+//!
+//! A list is drawn at a full hour and only ever grows, so here, and only here, a row depends on
+//! what was known *when*: on the epochs in which the log says which hour it was.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::Hasher;
+
+use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::vec::Broadcast;
+
+use differential_dataflow::AsCollection;
+use differential_dataflow::Hashable;
+
+use crate::calendar::{Day, Hour, Moment};
+use crate::domain::{Place, Record};
+use crate::epochs::{Output, Rows, exchange, per_epoch};
+use crate::id::Id;
+use crate::records::Calls;
+use crate::reference::{Location, Placing, left_join};
+use crate::rollup::{Placings, arrange_by_place};
+use crate::views::{DeadlineKind, DeadlineState, Row};
+use crate::world::{Switches, World, ZoneIndex};
+
+/// A list of the survey: the replies of one working day to one unit and all below it.
+pub type ListKey = (Id, Day);
+
+/// What the draw hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+enum Heard {
+    /// A counted negative reply.
+    Candidate(ListKey, ZoneIndex, Record),
+    /// Called twice without an answer.
+    Exhausted(Record),
+    /// It is this hour now.
+    Hour(Hour),
+}
+
+/// `(unit at the top, its zone, working day, record)` of each counted negative SMS reply.
+pub type Candidates<'s> = Rows<'s, (Id, ZoneIndex, Day, Record)>;
+
+/// The candidates among the negative replies: those that count.
+///
+/// - rule: Order 120 p. 7.8: of a territorial unit, its subdivisions included
+pub fn candidates<'s>(
+    negative: Rows<'s, (Place, (Day, Record))>,
+    placings: Placings<'s>,
+) -> Candidates<'s> {
+    arrange_by_place(negative).join_core(placings, |_, (day, record), placing| {
+        let top = match placing {
+            Placing::Known(seat) if seat.counts(false) => seat.top(),
+            Placing::Known(_) | Placing::Pending(_) => None,
+        };
+        top.map(|top| (top.unit, top.zone, *day, *record))
+    })
+}
+
+/// What the draw puts out: the rows of `survey_sample` and `survey_lists`.
+///
+/// All lists are kept by one worker: negative replies are one message in a hundred.
+///
+/// - rule: Order 120 p. 7.8; D10: at least 5 % of a working day's negative replies, ⌈n/20⌉; drawn
+///   by a keyed hash, lowest first; formed once, when the day is over in the unit's zone; later
+///   corrections add and never take back; who does not answer twice is replaced by the next
+pub fn draw<'s>(
+    candidates: Candidates<'s>,
+    calls: Rows<'s, (Record, Calls)>,
+    hours: Rows<'s, Hour>,
+    switches: &Switches,
+    world: &World,
+) -> Rows<'s, Row> {
+    let days = world.working_days.clone();
+    let heard = candidates
+        .map(move |(unit, zone, day, record)| {
+            Heard::Candidate((unit, days.on_or_after(day)), zone, record)
+        })
+        .concat(calls.filter(|(_, calls)| calls.exhausted).map(|(r, _)| Heard::Exhausted(r)))
+        .concat(hours.map(Heard::Hour));
+    let mut lists = Lists::new(switches.clone(), world.clone());
+    per_epoch(exchange(heard, |_| 0), "Draw", move |epoch, updates, output| {
+        let mut now = None;
+        for (heard, diff) in updates {
+            match heard {
+                Heard::Candidate(list, zone, record) => lists.candidate(list, zone, record, diff),
+                Heard::Exhausted(record) => lists.exhausted(record, diff),
+                Heard::Hour(hour) if diff > 0 => now = Some(hour),
+                Heard::Hour(_) => {}
+            }
+        }
+        if let Some(now) = now {
+            lists.tick(now, epoch, output);
+        }
+    })
+}
+
+struct Lists {
+    switches: Switches,
+    world: World,
+    lists: BTreeMap<ListKey, List>,
+    drawn_on: HashMap<Record, Vec<ListKey>>,
+    exhausted: HashSet<Record>,
+    /// Lists that may come out differently at the next tick.
+    dirty: BTreeSet<ListKey>,
+    /// Lists whose day is not over, by the moment it will be.
+    waiting: BTreeSet<(i64, ListKey)>,
+}
+
+#[derive(Default)]
+struct List {
+    formed: bool,
+    candidates: BTreeSet<(u64, Record)>,
+    drawn: Vec<Record>,
+    shown: Option<Row>,
+}
+
+impl Lists {
+    fn new(switches: Switches, world: World) -> Lists {
+        Lists {
+            switches,
+            world,
+            lists: BTreeMap::new(),
+            drawn_on: HashMap::new(),
+            exhausted: HashSet::new(),
+            dirty: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+        }
+    }
+
+    fn candidate(&mut self, key: ListKey, zone: ZoneIndex, record: Record, diff: isize) {
+        let ticket = (self.ticket(key.1, record), record);
+        let list = self.lists.entry(key).or_default();
+        if diff > 0 {
+            list.candidates.insert(ticket);
+        } else {
+            list.candidates.remove(&ticket);
+        }
+        if list.formed {
+            self.dirty.insert(key);
+        } else {
+            let over = self.world.zone(zone).at(Day(key.1.0 + 1), 0).micros();
+            self.waiting.insert((over, key));
+        }
+    }
+
+    fn exhausted(&mut self, record: Record, diff: isize) {
+        if diff > 0 {
+            self.exhausted.insert(record);
+        } else {
+            self.exhausted.remove(&record);
+        }
+        self.dirty.extend(self.drawn_on.get(&record).into_iter().flatten().copied());
+    }
+
+    /// D10: random to an outsider, the same on every replay.
+    fn ticket(&self, day: Day, record: Record) -> u64 {
+        let (k0, k1) = self.switches.sample_key;
+        let mut hasher = siphasher::sip::SipHasher24::new_with_keys(k0, k1);
+        hasher.write(&day.0.to_le_bytes());
+        hasher.write(&record.to_le_bytes());
+        hasher.finish()
+    }
+
+    fn tick(&mut self, now: Hour, epoch: u64, output: &mut Output<Row, isize>) {
+        while let Some(&(over, key)) = self.waiting.first() {
+            if over > now.micros() {
+                break;
+            }
+            self.waiting.pop_first();
+            if let Some(list) = self.lists.get_mut(&key) {
+                list.formed = true;
+            }
+            self.dirty.insert(key);
+        }
+        for key in std::mem::take(&mut self.dirty) {
+            self.extend(key, epoch, output);
+        }
+    }
+
+    /// Draws until the list is as long as its replies ask for.
+    fn extend(&mut self, key: ListKey, epoch: u64, output: &mut Output<Row, isize>) {
+        let Some(list) = self.lists.get_mut(&key) else { return };
+        let count = |n: usize| u32::try_from(n).expect("a day's replies fit");
+        let replies = count(list.candidates.len());
+        let wanted = replies.div_ceil(20);
+        let cap = self.switches.survey_cap;
+        let asked = if cap == 0 { wanted } else { wanted.min(cap) };
+        let exhausted = &self.exhausted;
+        let mut reachable = count(list.drawn.iter().filter(|r| !exhausted.contains(r)).count());
+        let undrawn = list.candidates.iter().map(|(_, record)| *record);
+        let undrawn: Vec<Record> = undrawn.filter(|record| !list.drawn.contains(record)).collect();
+        for record in undrawn {
+            if reachable >= asked {
+                break;
+            }
+            list.drawn.push(record);
+            reachable += u32::from(!exhausted.contains(&record));
+            self.drawn_on.entry(record).or_default().push(key);
+            let (unit, day) = key;
+            let order = count(list.drawn.len());
+            output.push((Row::SurveySample { unit, day, record, order }, epoch, 1));
+        }
+        let (unit, day) = key;
+        let row = Row::SurveyList { unit, day, replies, wanted, drawn: reachable };
+        let shown = (replies > 0 || !list.drawn.is_empty()).then_some(row);
+        if list.shown != shown {
+            output.extend(list.shown.take().map(|row| (row, epoch, -1)));
+            output.extend(shown.clone().map(|row| (row, epoch, 1)));
+            list.shown = shown;
+        }
+    }
+}
+
+/// A clock that runs: what is due when, and when it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Clock {
+    kind: DeadlineKind,
+    record: Record,
+    unit: Option<Id>,
+    due: Moment,
+    done: Option<i64>,
+}
+
+/// The clocks of offers and reviews.
+///
+/// - in: `(unit, (kind, record, started, done))`
+/// - rule: 7.4, an SMS within one working day of the fact's arrival (at a known unit); 9.5, a
+///   review answered within 10 working days
+pub fn offers_and_reviews<'s>(
+    due: Rows<'s, (Option<Id>, (DeadlineKind, Record, Moment, Option<i64>))>,
+    locations: Rows<'s, (Id, Location)>,
+    world: &World,
+) -> Rows<'s, Clock> {
+    let zones = locations.map(|(unit, at)| (Some(unit), at.zone));
+    let world = world.clone();
+    left_join(due, zones).flat_map(move |(unit, (kind, record, started, done), zone)| {
+        let days = match (kind, zone) {
+            (DeadlineKind::Sms, None) => return None,
+            (DeadlineKind::Review, _) => 10,
+            _ => 1,
+        };
+        let due = closing(&world, zone, local_day(&world, zone, started), days);
+        Some(Clock { kind, record, unit, due, done })
+    })
+}
+
+/// The clocks of calls.
+///
+/// - in: the rows of `survey_sample`; the calls made
+/// - rule: 7.9, a call within 2 working days of the list; a second within 1 working day of the
+///   first, where that settled nothing
+pub fn call_clocks<'s>(
+    sample: Rows<'s, Row>,
+    calls: Rows<'s, (Record, Calls)>,
+    locations: Rows<'s, (Id, Location)>,
+    world: &World,
+) -> Rows<'s, Clock> {
+    let drawn = sample
+        .flat_map(|row| match row {
+            Row::SurveySample { unit, day, record, .. } => Some((record, (day, unit))),
+            _ => None,
+        })
+        .reduce(|_, lists, output| {
+            let first =
+                lists.iter().map(|(list, _)| **list).min_by_key(|(day, u)| (*day, u.text()));
+            output.extend(first.map(|list| (list, 1)));
+        });
+    let zones = locations.map(|(unit, at)| (unit, at.zone));
+    let called =
+        left_join(drawn, calls).map(|(record, (day, unit), calls)| (unit, (record, day, calls)));
+    let world = world.clone();
+    left_join(called, zones).map(move |(unit, (record, day, calls), zone)| {
+        let (from, days, done) = match calls {
+            None => (day, 2, None),
+            Some(Calls { first: (at, true), .. }) => (day, 2, Some(at.micros())),
+            Some(Calls { first: (at, false), second, .. }) => {
+                (local_day(&world, zone, at), 1, second)
+            }
+        };
+        let due = closing(&world, zone, from, days);
+        Clock { kind: DeadlineKind::Call, record, unit: Some(unit), due, done }
+    })
+}
+
+/// § 6: 19:00, when offices close, of the n-th working day after `day`.
+fn closing(world: &World, zone: Option<ZoneIndex>, day: Day, days: u32) -> Moment {
+    world.zone(zone.unwrap_or(0)).at(world.working_days.after(day, days), 19)
+}
+
+/// The date in a zone at a moment.
+fn local_day(world: &World, zone: Option<ZoneIndex>, at: Moment) -> Day {
+    let offset = world.zone(zone.unwrap_or(0)).offset_minutes(at.micros());
+    Moment::new(at.micros(), offset).map_or(at.day(), Moment::day)
+}
+
+/// What the hands of the clocks hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+enum Hand {
+    Clock(Clock),
+    Hour(Hour),
+}
+
+/// The rows of `deadlines`: each clock's state at the present hour.
+///
+/// - state: the clocks still open; an hour costs those that run out in it
+pub fn deadlines<'s>(clocks: Rows<'s, Clock>, hours: Rows<'s, Hour>) -> Rows<'s, Row> {
+    let clocks = exchange(clocks, |clock| clock.record.hashed()).map(Hand::Clock);
+    let hours = hours.map(Hand::Hour).inner.broadcast().as_collection();
+    let mut now = i64::MIN;
+    let mut open: BTreeMap<(i64, Clock), isize> = BTreeMap::new();
+    per_epoch(clocks.concat(hours), "Deadlines", move |epoch, updates, output| {
+        let hours = updates.iter().filter_map(|(hand, diff)| match hand {
+            Hand::Hour(hour) if *diff > 0 => Some(hour.micros()),
+            _ => None,
+        });
+        now = hours.max().map_or(now, |hour| hour.max(now));
+        while let Some(entry) = open.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let ((_, clock), count) = entry.remove_entry();
+            output.push((clock.row(DeadlineState::Open), epoch, -count));
+            output.push((clock.row(DeadlineState::Overdue), epoch, count));
+        }
+        for (hand, diff) in updates {
+            let Hand::Clock(clock) = hand else { continue };
+            let state = clock.state(now);
+            output.push((clock.row(state), epoch, diff));
+            if state == DeadlineState::Open {
+                let count = open.entry((clock.due.micros(), clock)).or_default();
+                *count += diff;
+                if *count == 0 {
+                    open.remove(&(clock.due.micros(), clock));
+                }
+            }
+        }
+    })
+}
+
+impl Clock {
+    fn state(&self, now: i64) -> DeadlineState {
+        match self.done {
+            Some(done) if done <= self.due.micros() => DeadlineState::Met,
+            Some(_) => DeadlineState::Missed,
+            None if now < self.due.micros() => DeadlineState::Open,
+            None => DeadlineState::Overdue,
+        }
+    }
+
+    fn row(&self, state: DeadlineState) -> Row {
+        let Clock { kind, record, unit, due, .. } = *self;
+        Row::Deadline { kind, record, due, state, unit }
+    }
+}

@@ -1,0 +1,248 @@
+//! The timely workers of this process: events in, closed epochs of row changes out.
+//!
+//! The only place that drives timely. `compute`, `verify` and the node's worker differ in where
+//! their events come from and what they do with the rows; between the two, all three are this.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use dataflows::domain::{Epoch, Input};
+use dataflows::epochs::per_epoch;
+use dataflows::graph::{self, Inputs};
+use dataflows::views::Row;
+use differential_dataflow::consolidation::consolidate;
+use timely::dataflow::ProbeHandle;
+use timely::dataflow::operators::probe::Probe;
+
+use crate::event::Event;
+use crate::rules::Rules;
+use crate::world::{switches, world};
+
+/// How many batches wait at each worker before [`Feed::batch`] waits too.
+const QUEUE_BATCHES: usize = 4;
+/// How many closed epochs a worker lets the dataflow be behind before it takes in more.
+const EPOCHS_IN_FLIGHT: usize = 4;
+
+/// Events of one epoch, for one worker to take in.
+pub enum Batch {
+    /// Lines of NDJSON, still to be parsed: so that the workers share the parsing.
+    Lines(Vec<u8>),
+    /// As the dataflow takes them.
+    Inputs(Vec<Input>),
+}
+
+enum Message {
+    /// The number of its first event, and events for the open epoch.
+    Batch(u64, Batch),
+    /// Every epoch below is closed.
+    Close(Epoch),
+}
+
+/// What a worker says.
+enum Said {
+    Rows(Epoch, Vec<(Row, isize)>),
+    Upper(usize, Epoch),
+    Refused(u64, crate::event::Refusal),
+}
+
+/// The way in. Dropping it lets the workers finish.
+pub struct Feed {
+    workers: Vec<SyncSender<Message>>,
+    next: usize,
+}
+
+/// The way out.
+pub struct Results {
+    said: Receiver<Said>,
+    uppers: Vec<Epoch>,
+    upper: Epoch,
+    open: BTreeMap<Epoch, Vec<(Row, isize)>>,
+    refused: Vec<(u64, crate::event::Refusal)>,
+    workers: Vec<thread::JoinHandle<()>>,
+}
+
+/// All epochs below `upper` are computed.
+pub struct Closed {
+    /// The first epoch not included.
+    pub upper: Epoch,
+    /// How rows changed since the one before, consolidated.
+    pub changes: Vec<(Row, isize)>,
+}
+
+/// Starts `workers` timely workers.
+pub fn start(workers: usize, rules: &Rules) -> (Feed, Results) {
+    let (said, heard) = mpsc::channel();
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        (0..workers).map(|_| mpsc::sync_channel(QUEUE_BATCHES)).unzip();
+    let receivers: Vec<_> = receivers.into_iter().map(|r| Mutex::new(Some(r))).collect();
+    let parts = Arc::new((receivers, Mutex::new(said), switches(rules), world()));
+    let main = thread::Builder::new()
+        .name("dataflow".to_owned())
+        .spawn(move || {
+            let guards = timely::execute(timely::Config::process(workers), move |worker| {
+                let (receivers, said, switches, world) = &*parts;
+                let messages = receivers[worker.index()].lock().expect("no panic").take();
+                let said = said.lock().expect("no panic").clone();
+                let (inputs, probe) = worker.dataflow(|scope| {
+                    let (inputs, rows) = graph::build(scope, switches, world);
+                    let said = said.clone();
+                    let sink = per_epoch(
+                        rows,
+                        "Publish",
+                        move |epoch, mut rows, _: &mut Vec<((), Epoch, isize)>| {
+                            consolidate(&mut rows);
+                            // The receiver is gone only when nobody wants the rows any more.
+                            let _ = said.send(Said::Rows(epoch, rows));
+                        },
+                    );
+                    (inputs, sink.inner.probe().0)
+                });
+                drive(worker, messages.expect("each worker starts once"), inputs, probe, &said);
+            });
+            drop(guards.expect("timely starts threads"));
+        })
+        .expect("the system starts a thread");
+    let results = Results {
+        said: heard,
+        uppers: vec![0; workers],
+        upper: 0,
+        open: BTreeMap::new(),
+        refused: Vec::new(),
+        workers: vec![main],
+    };
+    (Feed { workers: senders, next: 0 }, results)
+}
+
+/// One worker's life: takes in what is fed, steps the dataflow, says how far it is.
+fn drive(
+    worker: &mut timely::worker::Worker,
+    messages: Receiver<Message>,
+    mut inputs: Inputs,
+    probe: ProbeHandle<Epoch>,
+    said: &Sender<Said>,
+) {
+    let mut closed: VecDeque<Epoch> = VecDeque::new();
+    loop {
+        let message = if closed.is_empty() {
+            // Nothing is under way on any worker: wait without spinning.
+            messages.recv().map_err(|_| mpsc::TryRecvError::Disconnected)
+        } else if closed.len() < EPOCHS_IN_FLIGHT {
+            messages.try_recv()
+        } else {
+            Err(mpsc::TryRecvError::Empty)
+        };
+        match message {
+            Ok(Message::Batch(sequence, batch)) => push(&mut inputs, sequence, batch, said),
+            Ok(Message::Close(epoch)) => {
+                inputs.advance_to(epoch);
+                closed.push_back(epoch);
+            }
+            Err(mpsc::TryRecvError::Empty) => {
+                worker.step_or_park(Some(Duration::from_millis(1)));
+            }
+            Err(mpsc::TryRecvError::Disconnected) if closed.is_empty() => return,
+            Err(mpsc::TryRecvError::Disconnected) => {
+                worker.step_or_park(Some(Duration::from_millis(1)));
+            }
+        }
+        worker.step();
+        let mut upper = None;
+        while closed.front().is_some_and(|epoch| !probe.less_than(epoch)) {
+            upper = closed.pop_front();
+        }
+        if let Some(upper) = upper {
+            let _ = said.send(Said::Upper(worker.index(), upper));
+        }
+    }
+}
+
+fn push(inputs: &mut Inputs, mut sequence: u64, batch: Batch, said: &Sender<Said>) {
+    match batch {
+        Batch::Inputs(events) => {
+            for event in events {
+                inputs.push(sequence, event);
+                sequence += 1;
+            }
+        }
+        Batch::Lines(text) => {
+            for line in text.split(|byte| *byte == b'\n') {
+                if !line.trim_ascii().is_empty() {
+                    match Event::parse(line) {
+                        Ok(event) => inputs.push(sequence, event.input()),
+                        Err(refusal) => {
+                            let _ = said.send(Said::Refused(sequence, refusal));
+                        }
+                    }
+                }
+                sequence += 1;
+            }
+        }
+    }
+}
+
+impl Feed {
+    /// Gives events of the open epoch to the workers, in turn; `sequence` numbers the first of
+    /// them (lines count whether blank or not) and must rise from batch to batch.
+    /// Waits while the workers are busy.
+    pub fn batch(&mut self, sequence: u64, batch: Batch) {
+        self.send(self.next, Message::Batch(sequence, batch));
+        self.next = (self.next + 1) % self.workers.len();
+    }
+
+    /// Gives it to the first worker: what tells the time enters there.
+    pub fn tell(&mut self, sequence: u64, input: Input) {
+        self.send(0, Message::Batch(sequence, Batch::Inputs(vec![input])));
+    }
+
+    /// Closes every epoch below `epoch`.
+    pub fn close(&mut self, epoch: Epoch) {
+        (0..self.workers.len()).for_each(|worker| self.send(worker, Message::Close(epoch)));
+    }
+
+    fn send(&self, worker: usize, message: Message) {
+        // A worker that is gone has panicked, and a panic ends the process.
+        let _ = self.workers[worker].send(message);
+    }
+}
+
+impl Results {
+    /// Waits for the next closed epochs; `None` when the feed is dropped and all is computed.
+    pub fn next_closed(&mut self) -> Option<Closed> {
+        while let Ok(said) = self.said.recv() {
+            match said {
+                Said::Rows(epoch, mut rows) => {
+                    self.open.entry(epoch).or_default().append(&mut rows);
+                }
+                Said::Refused(sequence, refusal) => self.refused.push((sequence, refusal)),
+                Said::Upper(worker, upper) => {
+                    self.uppers[worker] = upper;
+                    let upper = self.uppers.iter().copied().min().unwrap_or(upper);
+                    if upper > self.upper {
+                        self.upper = upper;
+                        return Some(self.take_closed());
+                    }
+                }
+            }
+        }
+        for worker in self.workers.drain(..) {
+            worker.join().expect("a panic ends the process");
+        }
+        None
+    }
+
+    fn take_closed(&mut self) -> Closed {
+        let later = self.open.split_off(&self.upper);
+        let mut changes: Vec<_> =
+            std::mem::replace(&mut self.open, later).into_values().flatten().collect();
+        consolidate(&mut changes);
+        Closed { upper: self.upper, changes }
+    }
+
+    /// The lines refused so far, by their number.
+    pub fn take_refused(&mut self) -> Vec<(u64, crate::event::Refusal)> {
+        std::mem::take(&mut self.refused)
+    }
+}

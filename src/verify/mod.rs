@@ -1,0 +1,18 @@
+//! The plain recomputation: every view from the events, from scratch, to compare the dataflow with.
+//!
+//! It follows the Order paragraph by paragraph and shares with the dataflow only the words of
+//! [`dataflows::domain`] and the ids: no operator, no calendar arithmetic, no rounding, no rule. It
+//! keeps all messages by record and computes all rows in one pass, so it is slow to follow a stream
+//! and quick to check one.
+
+mod deadlines;
+mod judge;
+mod message;
+mod recompute;
+mod reference;
+mod rows;
+mod sample;
+mod sums;
+mod time;
+
+pub use recompute::{Recomputation, Row, VIEWS, Views, key};
