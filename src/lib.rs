@@ -1,8 +1,11 @@
 //! Otklik (отклик: a response, feedback): satisfaction values of public services, live and exact.
 
+pub mod cli;
+
 pub mod clock;
 pub mod config;
 pub mod event;
+pub mod lines;
 pub mod log;
 pub mod protocol;
 pub mod regions;
@@ -11,5 +14,9 @@ pub mod telemetry;
 pub mod world;
 
 pub mod engine;
+pub mod views;
 
+pub mod compute;
+pub mod generate;
 pub mod verify;
+pub mod worker;

@@ -1,2 +1,7 @@
-//! The program.
-fn main() {}
+//! The program: see `otklik --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    otklik::cli::main()
+}

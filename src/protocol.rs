@@ -27,9 +27,10 @@ pub enum Command {
         /// The switches of the rules.
         rules: Rules,
     },
-    /// Everything before `end` is on disk, and no later frame will carry an epoch below `epoch`:
-    /// the worker reads up to `end` and owes one [`Report::Closed`] with `upper == epoch`.
-    /// Both rise from message to message, the epoch strictly.
+    /// Everything before `end` is on disk, all of it in epochs below `epoch`, and no later frame
+    /// will carry one below: the worker reads up to `end` and owes a [`Report::Closed`] whose
+    /// `upper` is `epoch`, or that of a later command where it takes several together because it
+    /// is behind. Both rise from message to message, the epoch strictly.
     Advance {
         /// Where to stop reading.
         end: Position,

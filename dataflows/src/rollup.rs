@@ -214,12 +214,12 @@ pub fn rankings<'s>(months: Rows<'s, (Group, Spread)>) -> Rows<'s, Row> {
         .reduce(|_, values, output| {
             let mut ranked: Vec<(Id, Value)> = values.iter().map(|(value, _)| **value).collect();
             ranked.sort_by(|(_, a), (_, b)| b.compare(*a));
-            let mut rank = 1;
-            for (place, &(id, value)) in (1_u32..).zip(&ranked) {
-                let before = ranked.get(place as usize - 2).filter(|_| place > 1);
-                if before.is_none_or(|(_, before)| before.compare(value).is_ne()) {
+            let (mut rank, mut above): (u32, Option<Value>) = (1, None);
+            for (place, &(id, value)) in (1..).zip(&ranked) {
+                if above.is_some_and(|above| above.compare(value).is_ne()) {
                     rank = place;
                 }
+                above = Some(value);
                 output.push(((id, value, rank), 1));
             }
         })

@@ -1,0 +1,50 @@
+//! The command line: which commands there are, and how they end.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::compute::{self, ComputeArgs};
+use crate::generate::{self, GenerateArgs};
+
+/// Satisfaction values of public services, live and exact, under Order N 120 of the Ministry of
+/// Economic Development of Russia.
+#[derive(Parser, Debug)]
+#[command(name = "otklik", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Compute every view of files of events
+    Compute(ComputeArgs),
+    /// Make events of realistic shape, the same for the same seed
+    Generate(GenerateArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the program: 0 done, 1 failed, 2 wrong usage.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        Command::Compute(args) => compute::run(args),
+        Command::Generate(args) => generate::run(args),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "otklik", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("otklik: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! `otklik compute`: the dataflow over files, to the end; one file a view.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use dataflows::calendar::Day;
+use dataflows::domain::Input;
+use dataflows::views::{Key, Row, View};
+use differential_dataflow::consolidation::consolidate;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::engine::{self, Batch, Closed, Results};
+use crate::event::{Refusal, parse_day};
+use crate::lines::{Lines, LinesError};
+use crate::rules::{Attribution, Integral, Rules};
+use crate::views::row_json::write_row;
+use crate::world;
+
+/// Lines are handed to the workers in pieces of this size.
+const PIECE_BYTES: usize = 1 << 20;
+/// So many pieces are one epoch: large enough to sum before passing on, small enough for memory.
+const PIECES_PER_EPOCH: usize = 64;
+/// How many refused lines are shown one by one.
+const REFUSED_SHOWN: usize = 10;
+
+/// Compute every view of files of events.
+#[derive(clap::Args, Debug)]
+pub struct ComputeArgs {
+    /// Files of events, one JSON object a line; plain, gzip or zstd. Read in the order given
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// The day as of which periods are complete, managers serve and deadlines run out
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    pub as_of: Day,
+    /// Where to write the views, one <view>.ndjson each
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Timely workers, one thread each; the views do not depend on it
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: u16,
+    /// D4: for which records the SMS digit also counts as an integral rating
+    #[arg(long, value_enum, default_value_t)]
+    pub integral: Integral,
+    /// D6: which date a rating has
+    #[arg(long, value_enum, default_value_t)]
+    pub attribution: Attribution,
+    /// D10: the key of the draw of the survey sample
+    #[arg(long, default_value = "otklik", value_name = "TEXT")]
+    pub sample_seed: String,
+    /// D10: the most records a list of the survey asks for, 0 for no limit
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub survey_cap: u32,
+}
+
+impl ComputeArgs {
+    /// The switches of the rules.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            integral: self.integral,
+            attribution: self.attribution,
+            sample_seed: self.sample_seed.clone(),
+            survey_cap: self.survey_cap,
+        }
+    }
+}
+
+/// A day as an argument.
+pub fn day(text: &str) -> Result<Day, String> {
+    parse_day(text.as_bytes()).ok_or_else(|| "not a date YYYY-MM-DD".to_owned())
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A file that cannot be read or written. Lines that are no events are reported and left out, as
+/// the door of a node leaves them out.
+pub fn run(args: &ComputeArgs) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("cannot create {}", args.out.display()))?;
+    let computed =
+        compute(&args.input, args.as_of, usize::from(args.workers), &args.rules(), true)?;
+    report_refused(&args.input, &computed.refused);
+    let written = write_views(&args.out, &computed.rows)?;
+    eprintln!(
+        "{} lines, {} refused, {written} rows in {} views under {}; integral = {}, attribution = {}",
+        computed.lines,
+        computed.refused.len(),
+        View::ALL.len(),
+        args.out.display(),
+        args.integral,
+        args.attribution,
+    );
+    Ok(())
+}
+
+/// What files of events come to.
+pub struct Computed {
+    /// The rows of all views.
+    pub rows: Vec<Row>,
+    /// Lines read.
+    pub lines: u64,
+    /// `(file, line from 1, why)` of the lines that are no events.
+    pub refused: Vec<(usize, u64, Refusal)>,
+}
+
+/// The views of files of events as of a day, with `workers` timely workers.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn compute(
+    input: &[PathBuf],
+    as_of: Day,
+    workers: usize,
+    rules: &Rules,
+    progress: bool,
+) -> Result<Computed, LinesError> {
+    let read = Arc::new(AtomicU64::new(0));
+    // Opened before anything runs, so that a missing file is said at once.
+    let files = input
+        .iter()
+        .map(|path| Lines::open(path, PIECE_BYTES, &read))
+        .collect::<Result<Vec<_>, _>>()?;
+    let bar = progress_bar(input, progress);
+    let (mut feed, results) = engine::start(workers, rules);
+    let collector = std::thread::spawn(move || collect(results));
+    let (mut sequence, mut epoch, mut pieces) = (0, 1, 0);
+    let mut starts = Vec::new();
+    for file in files {
+        starts.push(sequence);
+        for piece in file {
+            let piece = piece?;
+            let end = sequence_after(&piece.text);
+            feed.batch(sequence, Batch::Lines(piece.text));
+            sequence += end;
+            pieces += 1;
+            if pieces % PIECES_PER_EPOCH == 0 {
+                epoch += 1;
+                feed.close(epoch);
+            }
+            bar.set_position(read.load(Ordering::Relaxed));
+        }
+    }
+    bar.set_message("closing");
+    // The present is told last, so that lists of the survey are drawn from all there is.
+    feed.tell(sequence, Input::Clock(world::hour_of(as_of, &world::world())));
+    feed.close(epoch + 1);
+    drop(feed);
+    let (rows, refused) = collector.join().expect("a panic ends the process");
+    bar.finish_and_clear();
+    let refused = refused.into_iter().map(|(number, refusal)| {
+        let file = starts.partition_point(|start| *start <= number) - 1;
+        (file, number - starts[file] + 1, refusal)
+    });
+    Ok(Computed { rows, lines: sequence, refused: refused.collect() })
+}
+
+/// The rows that are there when all is computed.
+pub fn collect(mut results: Results) -> (Vec<Row>, Vec<(u64, Refusal)>) {
+    let mut rows: Vec<(Row, isize)> = Vec::new();
+    let mut consolidated = 0;
+    while let Some(Closed { mut changes, .. }) = results.next_closed() {
+        rows.append(&mut changes);
+        if rows.len() > 2 * consolidated + (1 << 16) {
+            consolidate(&mut rows);
+            consolidated = rows.len();
+        }
+    }
+    consolidate(&mut rows);
+    let rows = rows.into_iter().map(|(row, count)| {
+        assert_eq!(count, 1, "a row is there once: {row:?}");
+        row
+    });
+    let mut refused = results.take_refused();
+    refused.sort_unstable_by_key(|(number, _)| *number);
+    (rows.collect(), refused)
+}
+
+fn sequence_after(text: &[u8]) -> u64 {
+    let breaks = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+    breaks + u64::from(text.last().is_some_and(|byte| *byte != b'\n'))
+}
+
+fn progress_bar(input: &[PathBuf], shown: bool) -> ProgressBar {
+    if !shown {
+        return ProgressBar::hidden();
+    }
+    let sizes = input.iter().filter_map(|path| path.metadata().ok()).map(|meta| meta.len());
+    let style = "{bar:40} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} {msg}";
+    let bar = ProgressBar::new(sizes.sum());
+    bar.set_style(ProgressStyle::with_template(style).expect("the template is right"));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Says which lines are no events, the first of them one by one.
+fn report_refused(input: &[PathBuf], refused: &[(usize, u64, Refusal)]) {
+    for (file, line, refusal) in refused.iter().take(REFUSED_SHOWN) {
+        eprintln!("{}:{line}: {refusal}", input[*file].display());
+    }
+    let mut by_code: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, _, refusal) in refused {
+        *by_code.entry(refusal.code.as_str()).or_default() += 1;
+    }
+    if refused.len() > REFUSED_SHOWN {
+        eprintln!("… in all {by_code:?}");
+    }
+}
+
+/// Writes each view as `<view>.ndjson`, its rows sorted by key; yields how many there are.
+///
+/// # Errors
+/// Of the files.
+pub fn write_views(directory: &Path, rows: &[Row]) -> anyhow::Result<usize> {
+    let mut keyed: Vec<(Key, &Row)> = rows.iter().map(|row| (row.key(), row)).collect();
+    keyed.sort_unstable_by_key(|(key, _)| *key);
+    let mut rest = &keyed[..];
+    for view in View::ALL {
+        let path = directory.join(format!("{}.ndjson", view.name()));
+        let (of_view, later) = rest.split_at(rest.partition_point(|(key, _)| key.view <= view));
+        rest = later;
+        let write = || -> std::io::Result<()> {
+            let mut file = BufWriter::with_capacity(1 << 18, File::create(&path)?);
+            let mut line = Vec::new();
+            for (_, row) in of_view {
+                line.clear();
+                write_row(row, &mut line);
+                line.push(b'\n');
+                file.write_all(&line)?;
+            }
+            file.into_inner()?.sync_all()
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(keyed.len())
+}
