@@ -10,13 +10,8 @@ use dataflows::domain::Epoch;
 
 /// Milliseconds since 1970 UTC; 0 before that.
 pub fn wall_ms() -> u64 {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the wall clock"
-    )]
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_1970.as_millis()).expect("584 million years have not passed")
 }
 
@@ -42,10 +37,7 @@ impl Clock {
     /// A clock that starts at `last`, the latest epoch of the log, or later.
     pub fn new(epoch_ms: u64, last: Epoch) -> Clock {
         assert!(epoch_ms > 0, "an epoch takes time");
-        Clock {
-            epoch_ms,
-            anchor: (last, Instant::now()),
-        }
+        Clock { epoch_ms, anchor: (last, Instant::now()) }
     }
 
     /// The epoch it is now.
@@ -78,10 +70,7 @@ mod tests {
     fn epochs_follow_the_wall_clock_and_never_go_back() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut clock = Clock {
-            epoch_ms: 100,
-            anchor: (0, start),
-        };
+        let mut clock = Clock { epoch_ms: 100, anchor: (0, start) };
         // (what the wall clock says, milliseconds since the start, the epoch)
         let table = [
             (50_000, 0, 500),
@@ -95,25 +84,15 @@ mod tests {
             (0, 550, 902), // before 1970
         ];
         for (wall, elapsed, epoch) in table {
-            assert_eq!(
-                clock.epoch_at(wall, at(elapsed)),
-                epoch,
-                "{wall} after {elapsed} ms"
-            );
+            assert_eq!(clock.epoch_at(wall, at(elapsed)), epoch, "{wall} after {elapsed} ms");
         }
     }
 
     #[test]
     fn a_log_from_the_future_is_continued() {
         let start = Instant::now();
-        let mut clock = Clock {
-            epoch_ms: 100,
-            anchor: (7_000, start),
-        };
+        let mut clock = Clock { epoch_ms: 100, anchor: (7_000, start) };
         assert_eq!(clock.epoch_at(100_000, start), 7_000);
-        assert_eq!(
-            clock.epoch_at(100_100, start + Duration::from_millis(100)),
-            7_001
-        );
+        assert_eq!(clock.epoch_at(100_100, start + Duration::from_millis(100)), 7_001);
     }
 }

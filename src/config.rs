@@ -62,7 +62,6 @@ pub struct Limits {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml describes every key")]
 pub struct History {
-    pub epochs: usize,
     pub changes: usize,
 }
 
@@ -72,6 +71,7 @@ pub struct History {
 #[expect(missing_docs, reason = "config/default.toml describes every key")]
 pub struct Live {
     pub subscribers: usize,
+    pub progress_ms: u64,
 }
 
 /// `[worker]`
@@ -160,10 +160,8 @@ impl Config {
         let mut table = embedded();
         if let Some(path) = file {
             let place = Place::File(path.to_owned());
-            let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-                place: place.clone(),
-                source,
-            })?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Read { place: place.clone(), source })?;
             let found = text.parse().map_err(|error| wrong(&place, error))?;
             overlay(&mut table, found);
             read(&table, place)?;
@@ -179,85 +177,40 @@ impl Config {
         config.listen = flags.listen.unwrap_or(config.listen);
         config.data = flags.data.unwrap_or(config.data);
         config.workers = flags.workers.unwrap_or(config.workers);
-        config
-            .check()
-            .map_err(|what| wrong(&Place::CommandLine, what))?;
+        config.check().map_err(|what| wrong(&Place::CommandLine, what))?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), String> {
-        match self
-            .ranges()
-            .into_iter()
-            .find(|(_, value, range)| !range.contains(value))
-        {
-            Some((key, value, range)) => Err(format!(
-                "{key} is {value}, not of {}..={}",
-                range.start(),
-                range.end()
-            )),
+        match self.ranges().into_iter().find(|(_, value, range)| !range.contains(value)) {
+            Some((key, value, range)) => {
+                Err(format!("{key} is {value}, not of {}..={}", range.start(), range.end()))
+            }
             None => Ok(()),
         }
     }
 
     /// `(key, value, range)` of every number that has a range of its own.
     fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 17] {
-        let Config {
-            limits,
-            history,
-            worker,
-            ..
-        } = self;
+        let Config { limits, history, live, worker, .. } = self;
         const MIB: u64 = 1 << 20;
         const GIB: u64 = 1 << 30;
         [
             ("workers", self.workers as u64, 1..=64),
             ("epoch_ms", self.epoch_ms, 10..=60_000),
-            (
-                "rules.survey_cap",
-                u64::from(self.rules.survey_cap),
-                0..=u64::from(u32::MAX),
-            ),
+            ("rules.survey_cap", u64::from(self.rules.survey_cap), 0..=u64::from(u32::MAX)),
             ("log.segment_bytes", self.log.segment_bytes, MIB..=4 * GIB),
             ("limits.body_bytes", limits.body_bytes as u64, 1024..=GIB),
-            (
-                "limits.unpacked_bytes",
-                limits.unpacked_bytes as u64,
-                1024..=GIB,
-            ),
-            (
-                "limits.line_bytes",
-                limits.line_bytes as u64,
-                256..=16 * MIB,
-            ),
-            (
-                "limits.batch_lines",
-                limits.batch_lines as u64,
-                1..=10_000_000,
-            ),
+            ("limits.unpacked_bytes", limits.unpacked_bytes as u64, 1024..=GIB),
+            ("limits.line_bytes", limits.line_bytes as u64, 256..=16 * MIB),
+            ("limits.batch_lines", limits.batch_lines as u64, 1..=10_000_000),
             ("limits.body_seconds", limits.body_seconds, 1..=3600),
             ("limits.requests", limits.requests as u64, 1..=10_000),
-            (
-                "limits.waiting_bytes",
-                limits.waiting_bytes as u64,
-                MIB..=64 * GIB,
-            ),
-            ("history.epochs", history.epochs as u64, 1..=1_000_000),
-            (
-                "history.changes",
-                history.changes as u64,
-                1000..=100_000_000,
-            ),
-            (
-                "live.subscribers",
-                self.live.subscribers as u64,
-                1..=100_000,
-            ),
-            (
-                "worker.restart_ms_max",
-                worker.restart_ms_max,
-                100..=600_000,
-            ),
+            ("limits.waiting_bytes", limits.waiting_bytes as u64, MIB..=64 * GIB),
+            ("history.changes", history.changes as u64, 1000..=100_000_000),
+            ("live.subscribers", live.subscribers as u64, 1..=100_000),
+            ("live.progress_ms", live.progress_ms, 100..=3_600_000),
+            ("worker.restart_ms_max", worker.restart_ms_max, 100..=600_000),
             ("worker.silent_seconds", worker.silent_seconds, 1..=86_400),
             ("worker.epochs_owed", worker.epochs_owed as u64, 1..=1000),
         ]
@@ -271,18 +224,12 @@ fn embedded() -> Table {
 fn wrong(place: &Place, what: impl fmt::Display) -> ConfigError {
     let what = what.to_string();
     let what = what.trim_end().replace("\nin `", ", in `");
-    ConfigError::Wrong {
-        place: place.clone(),
-        what,
-    }
+    ConfigError::Wrong { place: place.clone(), what }
 }
 
 /// The configuration that a table amounts to; `place` is where the latest of it came from.
 fn read(table: &Table, place: Place) -> Result<Config, ConfigError> {
-    let config: Config = table
-        .clone()
-        .try_into()
-        .map_err(|error| wrong(&place, error))?;
+    let config: Config = table.clone().try_into().map_err(|error| wrong(&place, error))?;
     config.check().map_err(|what| wrong(&place, what))?;
     Ok(config)
 }
@@ -317,10 +264,9 @@ fn named<'t>(table: &'t mut Table, name: &str) -> Option<&'t mut Value> {
 /// `text` as a value of the kind that `like` has.
 fn parse_as(like: &Value, text: &str) -> Result<Value, String> {
     match like {
-        Value::Integer(_) => text
-            .parse()
-            .map(Value::Integer)
-            .map_err(|_| format!("{text:?} is not a number")),
+        Value::Integer(_) => {
+            text.parse().map(Value::Integer).map_err(|_| format!("{text:?} is not a number"))
+        }
         _ => Ok(Value::String(text.to_owned())),
     }
 }
@@ -333,9 +279,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("node.toml");
         std::fs::write(&path, file).expect("written");
-        let variables = variables
-            .iter()
-            .map(|(name, text)| (name.to_string(), text.to_string()));
+        let variables = variables.iter().map(|(name, text)| (name.to_string(), text.to_string()));
         Config::load(Some(&path), variables, flags).map_err(|error| error.to_string())
     }
 
@@ -343,10 +287,7 @@ mod tests {
     fn flags_precede_environment_precedes_file_precedes_default() {
         let file = "workers = 2\nepoch_ms = 50\ndata = \"file\"\nlisten = \"127.0.0.1:1\"";
         let variables = [("OTKLIK_WORKERS", "3"), ("OTKLIK_DATA", "variable")];
-        let flags = Flags {
-            workers: Some(4),
-            ..Flags::default()
-        };
+        let flags = Flags { workers: Some(4), ..Flags::default() };
         let config = load(file, &variables, flags).expect("valid");
         let expected = Config {
             workers: 4,
@@ -368,10 +309,7 @@ mod tests {
             ("WORKERS", "9"),
         ];
         let config = load("", &variables, Flags::default()).expect("valid");
-        assert_eq!(
-            (config.limits.body_bytes, config.worker.silent_seconds),
-            (4096, 7)
-        );
+        assert_eq!((config.limits.body_bytes, config.worker.silent_seconds), (4096, 7));
         assert_eq!(config.rules.integral, crate::rules::Integral::All);
         assert_eq!(config.workers, Config::default().workers);
     }
@@ -380,55 +318,30 @@ mod tests {
     fn what_is_wrong_is_named_with_its_place() {
         let file = |text| load(text, &[], Flags::default());
         let variable = |name, text| load("", &[(name, text)], Flags::default());
-        let workers = load(
-            "",
-            &[],
-            Flags {
-                workers: Some(0),
-                ..Flags::default()
-            },
-        );
+        let workers = load("", &[], Flags { workers: Some(0), ..Flags::default() });
         let table = [
-            (
-                file("epoch = 100"),
-                "node.toml is wrong: unknown field `epoch`",
-            ),
+            (file("epoch = 100"), "node.toml is wrong: unknown field `epoch`"),
             (file("[limits]\nbody = 1"), "in `limits`"),
-            (
-                file("[limits]\nbody_bytes = 5"),
-                "limits.body_bytes is 5, not of 1024..=1073741824",
-            ),
-            (
-                file("[limits]\nbody_bytes = \"5\""),
-                "in `limits.body_bytes`",
-            ),
+            (file("[limits]\nbody_bytes = 5"), "limits.body_bytes is 5, not of 1024..=1073741824"),
+            (file("[limits]\nbody_bytes = \"5\""), "in `limits.body_bytes`"),
             (file("[rules]\nintegral = \"some\""), "in `rules.integral`"),
             (file("listen = \"nowhere\""), "in `listen`"),
             (file("workers = -1"), "in `workers`"),
             (file("limits = 3"), "in `limits`"),
             (file("workers ="), "line 1"),
-            (
-                variable("OTKLIK_EPOCH_MS", "often"),
-                "variable OTKLIK_EPOCH_MS is wrong: \"often\"",
-            ),
+            (variable("OTKLIK_EPOCH_MS", "often"), "variable OTKLIK_EPOCH_MS is wrong: \"often\""),
             (
                 variable("OTKLIK_EPOCH_MS", "1"),
                 "OTKLIK_EPOCH_MS is wrong: epoch_ms is 1, not of 10",
             ),
-            (
-                workers,
-                "the command line is wrong: workers is 0, not of 1..=64",
-            ),
+            (workers, "the command line is wrong: workers is 0, not of 1..=64"),
         ];
         for (found, expected) in table {
             let message = found.expect_err(expected);
             assert!(message.contains(expected), "{message}");
         }
-        let missing = Config::load(
-            Some(Path::new("nowhere.toml")),
-            [].into_iter(),
-            Flags::default(),
-        );
+        let missing =
+            Config::load(Some(Path::new("nowhere.toml")), [].into_iter(), Flags::default());
         let message = missing.expect_err("no such file").to_string();
         assert_eq!(message, "cannot read configuration file nowhere.toml");
     }
