@@ -184,8 +184,11 @@ mod tests {
         Limits { line_bytes: 100, batch_lines: 5, ..Config::default().limits }
     }
 
-    /// `(events accepted, (line, code) of those refused)`, for blocks of every size.
-    fn taken(body: &[u8]) -> Result<(u32, Vec<(usize, &'static str)>), Overflow> {
+    /// `(events accepted, (line, code) of those refused)`
+    type Taken = (u32, Vec<(usize, &'static str)>);
+
+    /// The same for blocks of every size.
+    fn taken(body: &[u8]) -> Result<Taken, Overflow> {
         let whole = in_blocks(body, body.len().max(1));
         for size in 1..body.len() {
             assert_eq!(in_blocks(body, size), whole, "blocks of {size} bytes");
@@ -193,7 +196,7 @@ mod tests {
         whole
     }
 
-    fn in_blocks(body: &[u8], size: usize) -> Result<(u32, Vec<(usize, &'static str)>), Overflow> {
+    fn in_blocks(body: &[u8], size: usize) -> Result<Taken, Overflow> {
         let mut batch = Batch::default();
         for block in body.chunks(size) {
             batch.push(block, &limits())?;

@@ -10,12 +10,14 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use dataflows::views::View;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::status::{LogStage, Standing, Status, WorkerStage};
 use super::supervise::Supervisor;
@@ -23,6 +25,7 @@ use crate::door::Door;
 use crate::http::live::Live;
 use crate::http::problem;
 use crate::rules::Rules;
+use crate::views::Served;
 
 /// What these pages look at.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct Health {
     pub door: Arc<Door>,
     /// For how much the worker owes.
     pub supervisor: Arc<Supervisor>,
+    /// For how many rows there are.
+    pub served: Arc<Served>,
     /// For how many subscribers there are.
     pub live: Arc<Live>,
     /// The rules in force.
@@ -53,12 +58,14 @@ struct Readiness {
 
 /// `/healthz`, `/readyz`, `/metrics`, `/v1/status`.
 pub fn routes(health: Arc<Health>) -> Router {
+    let no_store = HeaderValue::from_static("no-store");
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, no_store))
         .with_state(health)
 }
 
@@ -84,6 +91,11 @@ async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
     metrics.subscribers.set(health.live.subscribers() as i64);
     if let Some(served) = health.status.standing().served {
         metrics.served_age_seconds.set(served.age().as_secs_f64());
+    }
+    if let Some(snapshot) = health.served.snapshot() {
+        for view in View::ALL {
+            metrics.rows(view, snapshot.table(view).len());
+        }
     }
     let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, openmetrics)], metrics.encode())

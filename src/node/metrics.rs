@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use dataflows::views::View;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -38,6 +39,7 @@ pub struct Metrics {
     pub log_full: Gauge,
     pub worker_up: Gauge,
     pub subscribers: Gauge,
+    rows: Family<Label, Gauge>,
     pub worker_restarts: Counter,
 }
 
@@ -96,6 +98,7 @@ impl Default for Metrics {
                 "Time since the served epoch ended",
                 Gauge::default(),
             ),
+            rows: add(&mut registry, "rows", "Rows served, by view", Family::default()),
             worker_restarts: add(
                 &mut registry,
                 "worker_restarts",
@@ -143,6 +146,11 @@ impl Metrics {
     pub fn committed(&self, events: u32, time: Duration) {
         self.commit_seconds.observe(time.as_secs_f64());
         self.commit_events.observe(f64::from(events));
+    }
+
+    /// A view has so many rows.
+    pub fn rows(&self, view: View, rows: usize) {
+        self.rows.get_or_create(&[("view", view.name())]).set(rows as i64);
     }
 
     /// All of them in the text format of OpenMetrics.

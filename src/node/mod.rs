@@ -161,6 +161,7 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
         status: Arc::clone(&status),
         door: Arc::clone(&door),
         supervisor: Arc::clone(&supervisor),
+        served: Arc::clone(&served),
         live: Arc::clone(&live),
         rules: config.rules.clone(),
     });
