@@ -12,7 +12,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use axum::body::BodyDataStream;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::EXPECT;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
@@ -103,11 +103,9 @@ impl Door {
 
 /// `POST /v1/events`.
 pub fn routes(door: Arc<Door>) -> Router {
-    // The door has its own limit, which is configured and answers in its own words.
     Router::new()
         .route("/v1/events", post(submit))
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(DefaultBodyLimit::disable())
         .with_state(door)
 }
 
