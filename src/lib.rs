@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod event;
+pub mod http;
 pub mod lines;
 pub mod log;
 pub mod protocol;
