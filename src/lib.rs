@@ -2,6 +2,22 @@
 
 pub mod cli;
 
+pub mod clock;
+pub mod config;
 pub mod event;
 pub mod http;
+pub mod lines;
+pub mod log;
+pub mod protocol;
+pub mod regions;
+pub mod rules;
+pub mod telemetry;
+pub mod world;
+
+pub mod engine;
 pub mod views;
+
+pub mod compute;
+pub mod generate;
+pub mod verify;
+pub mod worker;
