@@ -10,7 +10,15 @@ use super::FileError;
 /// operating system gives the lock back.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Closing would do, were it not for a child that is being started just now: until it is, it
+    /// has the file open too.
+    fn drop(&mut self) {
+        self.file.unlock().ok();
+    }
 }
 
 #[derive(Debug)]
@@ -43,8 +51,9 @@ pub(super) fn take(data: &Path) -> Result<Lock, LockError> {
         }
         Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
     }
+    // The id is for people only: no reason to fail, on a full disk for one.
     file.set_len(0)
         .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(failed("write"))?;
-    Ok(Lock { _file: file })
+        .ok();
+    Ok(Lock { file })
 }

@@ -234,13 +234,18 @@ impl Window {
     /// At least `length` bytes, fewer only where the file or `until` ends them.
     fn fill(&mut self, length: usize, until: u64) -> Result<&[u8], FileError> {
         if self.end - self.start < length {
-            self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
+            let kept = self.start..self.end;
             let before_limit = usize::try_from(until.saturating_sub(self.offset));
             let wanted = before_limit.unwrap_or(usize::MAX).min(length.max(READ_BYTES));
             if self.buffer.len() < wanted {
-                self.buffer.resize(wanted, 0);
+                // Zeroed memory costs nothing where nothing is read; zeroing it does.
+                let mut larger = vec![0; wanted];
+                larger[..kept.len()].copy_from_slice(&self.buffer[kept.clone()]);
+                self.buffer = larger;
+            } else {
+                self.buffer.copy_within(kept.clone(), 0);
             }
+            (self.start, self.end) = (0, kept.len());
             while self.end < wanted {
                 let from = self.offset + self.end as u64;
                 match self.file.read_at(&mut self.buffer[self.end..wanted], from) {

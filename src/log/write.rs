@@ -123,7 +123,11 @@ impl Writer {
         mut progress: impl FnMut(u64, u64),
     ) -> Result<(Writer, Opened), OpenError> {
         let directory = directory(data);
+        let is_new = !data.exists();
         std::fs::create_dir_all(&directory).map_err(FileError::of("create", &directory))?;
+        if is_new {
+            sync_directory(&data.join(".."))?;
+        }
         let lock = lock::take(data).map_err(|error| match error {
             LockError::InUse(pid) => OpenError::InUse { data: data.to_owned(), pid },
             LockError::File(error) => OpenError::File(error),

@@ -5,6 +5,7 @@
 //! keeps all messages by record and computes all rows in one pass, so it is slow to follow a stream
 //! and quick to check one.
 
+mod compare;
 mod deadlines;
 mod judge;
 mod message;
@@ -15,4 +16,5 @@ mod sample;
 mod sums;
 mod time;
 
+pub use compare::{ActualError, Comparison, Counts, Differences, compare};
 pub use recompute::{Recomputation, Row, VIEWS, Views, key};

@@ -1,0 +1,315 @@
+//! Tables, pages and subscriptions against a plain map, over random histories.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dataflows::calendar::Day;
+use dataflows::domain::Epoch;
+use dataflows::id::Id;
+use dataflows::views::{Row, View};
+use proptest::prelude::*;
+use serde_json::Value as Json;
+
+use super::json;
+use crate::views::row_json::{write_key, write_row};
+use crate::views::rows::cursor;
+use crate::views::{Filter, Rows, Served, Step, Subscription};
+
+fn sample_row(unit: u8, record: u16, order: u32) -> Row {
+    let unit = Id::of(&format!("U{unit}"));
+    Row::SurveySample {
+        unit,
+        day: Day(0),
+        record: u64::from(record),
+        order,
+    }
+}
+
+/// A batch that makes `held` into what `set` says of some keys.
+fn batch(
+    held: &mut BTreeMap<(u8, u16), u32>,
+    set: &BTreeMap<(u8, u16), Option<u32>>,
+) -> Vec<(Row, i64)> {
+    let mut changes = Vec::new();
+    for (&(unit, record), &new) in set {
+        let old = match new {
+            Some(order) => held.insert((unit, record), order),
+            None => held.remove(&(unit, record)),
+        };
+        if old != new {
+            changes.extend(new.map(|order| (sample_row(unit, record, order), 1)));
+            changes.extend(old.map(|order| (sample_row(unit, record, order), -1)));
+        }
+    }
+    changes
+}
+
+fn table_rows(served: &Served, filter: Filter, page: usize) -> Vec<(String, Row)> {
+    let snapshot = served.snapshot().expect("an epoch is complete");
+    let mut rows = Rows::new(&snapshot, filter.clone());
+    let mut all = Vec::new();
+    while let Some(some) = rows.page(page) {
+        assert!(some.len() <= page);
+        all.extend(some.iter().map(|row| (cursor(row), (**row).clone())));
+        // As a reader that comes back with the cursor of its last row.
+        if let Some((last, _)) = all.last().filter(|_| !some.is_empty()) {
+            let again = Rows::new(&snapshot, filter.clone());
+            rows = again.after(last).expect("our own cursor");
+        }
+    }
+    all
+}
+
+type Sets = BTreeMap<(u8, u16), Option<u32>>;
+
+fn sets(records: u16, size: usize) -> impl Strategy<Value = Sets> {
+    prop::collection::btree_map(
+        (0_u8..3, 0..records),
+        prop_oneof![3 => (0_u32..3).prop_map(Some), 1 => Just(None)],
+        0..size,
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A table is the map it was made of, at every size, however it is read.
+    #[test]
+    fn a_table_is_a_sorted_map(history in prop::collection::vec(sets(400, 600), 1..6), page in 1_usize..700) {
+        let served = Served::new(0);
+        let mut held = BTreeMap::new();
+        served.replace(1, Vec::new());
+        for (epoch, set) in history.iter().enumerate() {
+            served.apply(epoch as u64 + 2, batch(&mut held, set));
+        }
+        let plain = |keep: &dyn Fn(u8, u32) -> bool| -> Vec<Row> {
+            held.iter()
+                .filter(|((unit, _), order)| keep(*unit, **order))
+                .map(|((unit, record), order)| sample_row(*unit, *record, *order))
+                .collect()
+        };
+        let filter = |pairs: &[(&'static str, &'static str)]| {
+            Filter::parse(View::SurveySample, pairs.iter().copied()).expect("columns of the view")
+        };
+        let read = |filter| {
+            table_rows(&served, filter, page).into_iter().map(|(_, row)| row).collect::<Vec<_>>()
+        };
+        let snapshot = served.snapshot().expect("an epoch is complete");
+        let table = snapshot.table(View::SurveySample);
+        prop_assert_eq!(table.len(), held.len());
+        prop_assert!(table.iter().map(|row| &**row).eq(&plain(&|_, _| true)));
+        prop_assert_eq!(read(Filter::all(View::SurveySample)), plain(&|_, _| true));
+        prop_assert_eq!(
+            read(filter(&[("unit", "U2"), ("unit", "U0"), ("unit", "nowhere")])),
+            plain(&|unit, _| unit != 1)
+        );
+        prop_assert_eq!(
+            read(filter(&[("unit", "U1"), ("day", "1970-01-01"), ("order", "2")])),
+            plain(&|unit, order| unit == 1 && order == 2)
+        );
+        prop_assert_eq!(read(filter(&[("order", "0")])), plain(&|_, order| order == 0));
+    }
+}
+
+/// The same condition as a filter's, without it.
+type Matches = fn(u8, u32) -> bool;
+
+/// What a subscriber holds: rows by key, as JSON.
+struct Reader {
+    filter: Filter,
+    matches: Matches,
+    subscription: Subscription,
+    rows: BTreeMap<String, String>,
+    epoch: Epoch,
+}
+
+impl Reader {
+    fn begin(served: &Arc<Served>, filter: Filter, matches: Matches) -> Reader {
+        let (epoch, mut rows, subscription) =
+            Subscription::begin(served, &filter).expect("an epoch is complete");
+        let mut held = BTreeMap::new();
+        while let Some(page) = rows.page(7) {
+            held.extend(
+                page.iter()
+                    .map(|row| (json(write_key, row), json(write_row, row))),
+            );
+        }
+        Reader {
+            filter,
+            matches,
+            subscription,
+            rows: held,
+            epoch,
+        }
+    }
+
+    /// Reads what there is. Every change must change something.
+    fn step(&mut self, served: &Arc<Served>) {
+        match self.subscription.step() {
+            Step::Changes { epoch, changes } => {
+                assert!(epoch > self.epoch && !changes.is_empty());
+                self.epoch = epoch;
+                for change in changes {
+                    let key = json(write_key, change.any_row());
+                    let before = change.before.as_ref().map(|row| json(write_row, row));
+                    let after = change.after.as_ref().map(|row| json(write_row, row));
+                    assert_eq!(self.rows.get(&key), before.as_ref(), "a gap at {key}");
+                    assert_ne!(before, after, "a repeat at {key}");
+                    match after {
+                        Some(row) => self.rows.insert(key, row),
+                        None => self.rows.remove(&key),
+                    };
+                }
+            }
+            Step::Nothing { epoch } => self.epoch = epoch,
+            Step::Lagged { epoch } => {
+                assert_eq!(epoch, self.epoch);
+                *self = Reader::begin(served, self.filter.clone(), self.matches);
+            }
+        }
+    }
+
+    /// Comes back with the id of the last event it has seen.
+    fn reconnect(&mut self, served: &Arc<Served>) {
+        match Subscription::resume(served, &self.filter, self.epoch) {
+            Some(subscription) => self.subscription = subscription,
+            None => *self = Reader::begin(served, self.filter.clone(), self.matches),
+        }
+    }
+
+    fn check(&self, held: &BTreeMap<(u8, u16), u32>, epoch: Epoch) {
+        let expected: Vec<String> = held
+            .iter()
+            .filter(|((unit, _), order)| (self.matches)(*unit, **order))
+            .map(|((unit, record), order)| json(write_row, &sample_row(*unit, *record, *order)))
+            .collect();
+        let mut rows: Vec<String> = self.rows.values().cloned().collect();
+        let record = |row: &String| {
+            let row: Json = serde_json::from_str(row).expect("a row is JSON");
+            (row["unit"].to_string(), row["record"].as_u64())
+        };
+        rows.sort_by_key(record);
+        assert_eq!((rows, self.epoch), (expected, epoch));
+    }
+}
+
+/// One epoch: what is set, whether the worker was started again, and who reads or reconnects.
+#[derive(Debug, Clone)]
+struct Tick {
+    sets: Sets,
+    epochs: u64,
+    restarted: bool,
+    reads: [bool; 4],
+    reconnects: [bool; 4],
+}
+
+fn tick() -> impl Strategy<Value = Tick> {
+    let rarely = || prop::array::uniform4(prop::bool::weighted(0.2));
+    let often = || prop::array::uniform4(prop::bool::weighted(0.4));
+    (
+        sets(12, 8),
+        1_u64..4,
+        prop::bool::weighted(0.1),
+        often(),
+        rarely(),
+    )
+        .prop_map(|(sets, epochs, restarted, reads, reconnects)| Tick {
+            sets,
+            epochs,
+            restarted,
+            reads,
+            reconnects,
+        })
+}
+
+proptest! {
+    /// However seldom it reads and whenever it comes back, a subscriber that applies what it gets
+    /// has the rows of the epoch it was told, and gets nothing that it has.
+    #[test]
+    fn subscribers_see_what_is_served(ticks in prop::collection::vec(tick(), 1..40), history in 0_usize..60) {
+        let served = Arc::new(Served::new(history));
+        let mut held = BTreeMap::new();
+        let mut upper = 100;
+        served.replace(upper, Vec::new());
+        let filter = |pairs: &[(&'static str, &'static str)]| {
+            Filter::parse(View::SurveySample, pairs.iter().copied()).expect("columns of the view")
+        };
+        let kinds: [(Filter, Matches); 4] = [
+            (filter(&[]), |_, _| true),
+            (filter(&[("order", "1")]), |_, order| order == 1),
+            (filter(&[("unit", "U2"), ("unit", "U0")]), |unit, _| unit != 1),
+            (filter(&[("unit", "U1"), ("order", "0"), ("order", "2")]), |unit, order| unit == 1 && order != 1),
+        ];
+        let mut readers = kinds.map(|(filter, matches)| Reader::begin(&served, filter, matches));
+        for tick in &ticks {
+            upper += tick.epochs;
+            let changes = batch(&mut held, &tick.sets);
+            if tick.restarted {
+                let all = held.iter().map(|((unit, record), order)| (sample_row(*unit, *record, *order), 1));
+                served.replace(upper, all.rev().collect());
+                // A worker that comes to the same epoch once more says nothing new.
+                let all = held.iter().map(|((unit, record), order)| (sample_row(*unit, *record, *order), 1));
+                served.replace(upper, all.collect());
+            } else {
+                served.apply(upper, changes);
+            }
+            for ((reader, reads), reconnects) in readers.iter_mut().zip(tick.reads).zip(tick.reconnects) {
+                if reconnects {
+                    reader.reconnect(&served);
+                }
+                if reads {
+                    reader.step(&served);
+                    reader.check(&held, upper - 1);
+                }
+            }
+        }
+        for reader in &mut readers {
+            reader.step(&served);
+            reader.check(&held, upper - 1);
+            prop_assert_eq!(reader.subscription.step(), Step::Nothing { epoch: upper - 1 });
+        }
+    }
+}
+
+#[test]
+fn the_history_is_bounded_and_keeps_the_newest_epoch() {
+    let served = Arc::new(Served::new(3));
+    let all = Filter::all(View::SurveySample);
+    assert_eq!(served.epoch(), None);
+    assert!(Subscription::begin(&served, &all).is_none());
+    served.replace(11, vec![(sample_row(0, 0, 0), 1)]);
+    assert_eq!((served.epoch(), served.history_changes()), (Some(10), 0));
+    let reaches = |epoch| Subscription::resume(&served, &all, epoch).is_some();
+    assert_eq!([9, 10, 11].map(reaches), [false, true, false]);
+    served.apply(12, (1..3).map(|n| (sample_row(0, n, 0), 1)).collect());
+    served.apply(15, (3..5).map(|n| (sample_row(0, n, 0), 1)).collect());
+    assert_eq!(
+        [10, 11, 13, 14, 15].map(reaches),
+        [false, true, true, true, false]
+    );
+    served.apply(16, (5..15).map(|n| (sample_row(0, n, 0), 1)).collect());
+    assert_eq!([13, 14, 15, 16].map(reaches), [false, true, true, false]);
+    assert_eq!(served.history_changes(), 10);
+}
+
+#[test]
+#[should_panic(expected = "the worker takes away")]
+fn a_row_that_is_not_held_cannot_go() {
+    let served = Served::new(10);
+    served.replace(1, vec![(sample_row(0, 0, 0), 1)]);
+    served.apply(2, vec![(sample_row(0, 0, 1), -1)]);
+}
+
+#[test]
+#[should_panic(expected = "comes 1 times beside")]
+fn a_key_never_has_two_rows() {
+    Served::new(10).replace(1, vec![(sample_row(0, 0, 0), 1), (sample_row(0, 0, 1), 1)]);
+}
+
+#[test]
+#[should_panic(expected = "epoch 4 comes after epoch 4")]
+fn epochs_rise() {
+    let served = Served::new(10);
+    served.replace(5, Vec::new());
+    served.apply(5, Vec::new());
+}
