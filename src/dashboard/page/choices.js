@@ -1,7 +1,7 @@
 // What the reader has chosen: language, theme, tab, whether figures stand still. Kept in
 // localStorage where that is allowed.
 
-import { effect, signal } from "./vendor/signals-core.mjs";
+import { computed, effect, signal } from "./vendor/signals-core.mjs";
 
 const root = document.documentElement;
 
@@ -9,12 +9,21 @@ const root = document.documentElement;
 export const language = signal(root.lang === "ru" ? "ru" : "en");
 /** "light" or "dark"; follows the system until chosen. */
 export const theme = signal(root.dataset.theme);
-/** Which table is shown: "managers", "agencies" or "territories"; also the address's fragment. */
-export const tab = signal("managers");
+/** Whether there is room for one column only. */
+export const isNarrow = signal(false);
+/** The tab chosen; also the fragment of the address. */
+const chosenTab = signal("managers");
+/** The tabs there are: what comes in has its own place where there is room. */
+export const tabs = computed(() => {
+  const tables = ["managers", "agencies", "territories"];
+  return isNarrow.value ? [...tables, "activity"] : tables;
+});
+/** The tab shown. */
+export const tab = computed(() => {
+  return tabs.value.includes(chosenTab.value) ? chosenTab.value : "managers";
+});
 /** Whether what is shown stands still while the page goes on listening. */
 export const isPaused = signal(false);
-
-export const TABS = ["managers", "agencies", "territories"];
 
 export function choose(name, choice, value) {
   choice.value = value;
@@ -45,9 +54,12 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) =>
   if (!isStored("theme")) theme.value = event.matches ? "dark" : "light";
 });
 
+const narrow = matchMedia("(max-width: 700px)");
+narrow.addEventListener("change", () => (isNarrow.value = narrow.matches));
+isNarrow.value = narrow.matches;
+
 function readFragment() {
-  const wanted = location.hash.slice(1);
-  if (TABS.includes(wanted)) tab.value = wanted;
+  if (location.hash.length > 1) chosenTab.value = location.hash.slice(1);
 }
 
 addEventListener("hashchange", readFragment);
@@ -55,6 +67,6 @@ readFragment();
 
 /** Shows a tab, and says so in the address without a step in the history. */
 export function showTab(name) {
-  tab.value = name;
+  chosenTab.value = name;
   history.replaceState(null, "", `#${name}`);
 }

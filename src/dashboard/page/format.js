@@ -7,6 +7,18 @@ import { language } from "./choices.js";
 /** What stands where there is no value. */
 export const NONE = "–";
 
+const DAY_MS = 86_400_000;
+
+/** Days are few and formatting one is slow, so each is kept. */
+function dayFormat(locale) {
+  const format = new Intl.DateTimeFormat(locale, { dateStyle: "short", timeZone: "UTC" });
+  const known = new Map();
+  return (ms) => {
+    if (!known.has(ms)) known.set(ms, format.format(ms));
+    return known.get(ms);
+  };
+}
+
 const formats = computed(() => {
   const locale = language.value === "ru" ? "ru-RU" : "en-GB";
   const decimals = (least, most) =>
@@ -18,7 +30,7 @@ const formats = computed(() => {
     millionths: decimals(6, 6),
     shortest: decimals(0, 6),
     time: new Intl.DateTimeFormat(locale, clock),
-    day: new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone: "UTC" }),
+    day: dayFormat(locale),
     collator: new Intl.Collator(locale, { numeric: true }),
     percentSign: language.value === "ru" ? "\u00a0%" : "%",
   };
@@ -49,8 +61,12 @@ export function difference(from, to) {
 /** Time of day, by the reader's clock and zone. */
 export const time = (ms) => formats.value.time.format(ms);
 
-/** `2018-03-01` as a day. */
-export const day = (text) => formats.value.day.format(new Date(`${text}T00:00:00Z`));
+/** A half-open range of days, `2018-03-01` to `2019-03-01`, as its first and last day. */
+export function days(from, until) {
+  const { day } = formats.value;
+  const [first, end] = [from, until].map((text) => Date.parse(`${text}T00:00:00Z`));
+  return [day(first), day(end - DAY_MS)];
+}
 
 /** Order of names in the reader's language. */
 export const compareNames = (a, b) => formats.value.collator.compare(a, b);

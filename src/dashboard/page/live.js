@@ -55,12 +55,13 @@ export class Stream {
     source.addEventListener("progress", (event) => this.reached(JSON.parse(event.data).epoch));
     source.addEventListener("error", () => this.failed());
     this.source = source;
-    this.watch();
+    this.heardAt = performance.now();
+    this.watchdog = setInterval(() => this.watch(), SILENT_MS_MAX / 4);
   }
 
   close() {
     clearTimeout(this.timer);
-    clearTimeout(this.watchdog);
+    clearInterval(this.watchdog);
     this.source?.close();
   }
 
@@ -68,24 +69,21 @@ export class Stream {
     this.epoch = epoch;
     this.delay = RETRY_MS_MIN;
     this.state.value = "live";
+    this.heardAt = performance.now();
     this.handlers.onEpoch(epoch);
-    this.watch();
   }
 
   failed() {
     if (this.epoch !== null) this.state.value = "broken";
     if (this.source.readyState !== EventSource.CLOSED) return; // the browser tries again
-    clearTimeout(this.watchdog);
-    clearTimeout(this.timer);
+    this.close();
     this.timer = setTimeout(() => this.open(), this.delay);
     this.delay = Math.min(this.delay * 2, RETRY_MS_MAX);
   }
 
   watch() {
-    clearTimeout(this.watchdog);
-    this.watchdog = setTimeout(() => {
-      if (this.epoch !== null) this.state.value = "broken";
-      this.open();
-    }, SILENT_MS_MAX);
+    if (performance.now() - this.heardAt < SILENT_MS_MAX) return;
+    if (this.epoch !== null) this.state.value = "broken";
+    this.open();
   }
 }
