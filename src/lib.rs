@@ -2,12 +2,16 @@
 
 pub mod cli;
 
+pub mod clock;
+pub mod config;
 pub mod event;
+pub mod http;
 pub mod lines;
 pub mod log;
 pub mod protocol;
 pub mod regions;
 pub mod rules;
+pub mod telemetry;
 pub mod world;
 
 pub mod engine;

@@ -33,17 +33,11 @@ fn recomputed(rules: &Rules, epochs: &[Epoch]) -> Views {
 fn at_once(lines: Vec<String>, history: &History) -> [Epoch; 1] {
     let midnight = Offset::constant(3).to_timestamp(history.as_of.at(0, 0, 0, 0));
     let clock = midnight.expect("in this century").as_second() / 3600;
-    [Epoch {
-        lines,
-        clock: Some(clock),
-    }]
+    [Epoch { lines, clock: Some(clock) }]
 }
 
 fn count(views: &Views, column: &str) -> u64 {
-    views["conservation"]
-        .values()
-        .filter_map(|row| row[column].as_u64())
-        .sum()
+    views["conservation"].values().filter_map(|row| row[column].as_u64()).sum()
 }
 
 /// Nothing disappears (order-120 § 2).
@@ -52,14 +46,7 @@ fn every_message_has_one_verdict() {
     for seed in 0..HISTORIES {
         let history = History::new(seed);
         let views = recomputed(&history.rules, &history.epochs);
-        let verdicts = [
-            "counted",
-            "apart",
-            "pending",
-            "refused",
-            "duplicate",
-            "retracted",
-        ];
+        let verdicts = ["counted", "apart", "pending", "refused", "duplicate", "retracted"];
         let sum: u64 = verdicts.iter().map(|verdict| count(&views, verdict)).sum();
         assert_eq!(sum, count(&views, "accepted"), "seed {seed}");
     }
@@ -104,8 +91,5 @@ fn only_the_sample_has_a_history() {
         let differences = compare(&at_once, &followed);
         assert!(differences.is_empty(), "seed {seed}\n{differences}");
     }
-    assert!(
-        grown > 0,
-        "some history must have drawn what its end would not"
-    );
+    assert!(grown > 0, "some history must have drawn what its end would not");
 }

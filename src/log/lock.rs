@@ -52,8 +52,6 @@ pub(super) fn take(data: &Path) -> Result<Lock, LockError> {
         Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
     }
     // The id is for people only: no reason to fail, on a full disk for one.
-    file.set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .ok();
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).ok();
     Ok(Lock { file })
 }

@@ -34,9 +34,7 @@ pub(super) fn read(directory: &Path) -> Result<Option<Watermark>, ReadError> {
     };
     let decoded = || -> Result<_, FileError> {
         let mut bytes = [0; LABEL_BYTES + 1];
-        let length = file
-            .read_at(&mut bytes, 0)
-            .map_err(FileError::of("read", &path))?;
+        let length = file.read_at(&mut bytes, 0).map_err(FileError::of("read", &path))?;
         Ok(Watermark::decode(&bytes[..length]))
     };
     // Beside a running node a write may be under way; it is over when we look again.
@@ -51,28 +49,19 @@ impl WatermarkFile {
     /// A new file, durable.
     pub fn create(directory: &Path, mark: Watermark) -> Result<WatermarkFile, FileError> {
         let path = path(directory);
-        Ok(WatermarkFile {
-            file: create(&path, &mark.encode())?,
-            path,
-        })
+        Ok(WatermarkFile { file: create(&path, &mark.encode())?, path })
     }
 
     /// The file that is there.
     pub fn open(directory: &Path) -> Result<WatermarkFile, FileError> {
         let path = path(directory);
-        let file = File::options()
-            .write(true)
-            .open(&path)
-            .map_err(FileError::of("open", &path))?;
+        let file = File::options().write(true).open(&path).map_err(FileError::of("open", &path))?;
         Ok(WatermarkFile { file, path })
     }
 
     /// Writes, and leaves the time of durability to the kernel. One sector, so never torn.
     pub fn set(&self, mark: Watermark) -> Result<(), FileError> {
-        match self
-            .file
-            .write_all_at(&mark.encode(), 0)
-            .map_err(FileError::of("write", &self.path))
+        match self.file.write_all_at(&mark.encode(), 0).map_err(FileError::of("write", &self.path))
         {
             // A file system that copies on write may need room even here; an older mark is true too.
             Err(error) if error.is_full() => Ok(()),
@@ -82,8 +71,6 @@ impl WatermarkFile {
 
     /// Makes it durable.
     pub fn sync(&self) -> Result<(), FileError> {
-        self.file
-            .sync_data()
-            .map_err(FileError::of("make durable", &self.path))
+        self.file.sync_data().map_err(FileError::of("make durable", &self.path))
     }
 }

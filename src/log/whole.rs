@@ -159,7 +159,7 @@ impl Whole {
             Fault::Length { .. } => true,
             Fault::Checksum => is_last(rest, log),
             Fault::Magic | Fault::HeaderChecksum => {
-                !holds_header(&rest[1..], log, position.sequence)
+                !holds_header(rest.get(1..).unwrap_or_default(), log, position.sequence)
             }
             _ => false,
         };

@@ -270,6 +270,7 @@ impl Writer {
             .map_err(|error| AppendError::Failed(FileError::of("make durable", &path)(error)))?;
         self.position.offset += length;
         self.position.sequence += 1;
+        // If this fails the frame is there, but nobody is told: sent again, it changes no figure.
         self.mark.set(self.watermark()).map_err(AppendError::Failed)
     }
 

@@ -64,11 +64,7 @@ impl fmt::Display for Differences {
         for difference in &self.first {
             writeln!(f, "{difference}")?;
         }
-        let unshown = self
-            .views
-            .values()
-            .map(|counts| counts.different)
-            .sum::<u64>();
+        let unshown = self.views.values().map(|counts| counts.different).sum::<u64>();
         if unshown > self.first.len() as u64 {
             writeln!(f, "… and {} more", unshown - self.first.len() as u64)?;
         }
@@ -89,10 +85,7 @@ pub fn compare(expected: &Views, actual: &Views) -> Differences {
         for (key, row) in expected {
             differences.note(view, Some(row), actual.get(key));
         }
-        for (_, row) in actual
-            .iter()
-            .filter(|(key, _)| !expected.contains_key(*key))
-        {
+        for (_, row) in actual.iter().filter(|(key, _)| !expected.contains_key(*key)) {
             differences.note(view, None, Some(row));
         }
     }
@@ -117,9 +110,7 @@ impl Comparison {
         let rows = self.actual.entry(view).or_default();
         match rows.insert(key(view, &row), json.into()) {
             None => Ok(()),
-            Some(_) => Err(ActualError::Twice {
-                row: name(view, &row),
-            }),
+            Some(_) => Err(ActualError::Twice { row: name(view, &row) }),
         }
     }
 
@@ -177,10 +168,7 @@ fn parsed(json: &str) -> Row {
 
 /// `manager_periods tenure=T005 period=1`.
 fn name(view: &str, row: &Row) -> String {
-    let columns = VIEWS
-        .iter()
-        .find(|(name, _)| *name == view)
-        .map_or(&[][..], |view| view.1);
+    let columns = VIEWS.iter().find(|(name, _)| *name == view).map_or(&[][..], |view| view.1);
     let parts = columns.iter().map(|column| match row.get(*column) {
         Some(Value::String(text)) => format!(" {column}={text}"),
         other => format!(" {column}={}", other.unwrap_or(&Value::Null)),
@@ -233,10 +221,8 @@ mod tests {
 
     #[test]
     fn a_difference_names_the_row_and_the_column() {
-        let expected = views(&[
-            json!({"unit": "U1", "k": 13, "n": 20}),
-            json!({"unit": "U2", "k": 1}),
-        ]);
+        let expected =
+            views(&[json!({"unit": "U1", "k": 13, "n": 20}), json!({"unit": "U2", "k": 1})]);
         let actual = views(&[
             json!({"unit": "U1", "k": 12, "n": 20, "more": true}),
             json!({"unit": "U3", "k": 0}),
@@ -250,13 +236,7 @@ mod tests {
                 r#"units unit=U3: not recomputed, is {"k":0,"unit":"U3"}"#,
             ]
         );
-        assert_eq!(
-            differences.views["units"],
-            Counts {
-                rows: 2,
-                different: 3
-            }
-        );
+        assert_eq!(differences.views["units"], Counts { rows: 2, different: 3 });
         assert!(!differences.is_empty());
         assert!(compare(&expected, &expected).is_empty());
     }
@@ -264,10 +244,7 @@ mod tests {
     #[test]
     fn one_side_as_text_gives_the_same() {
         let expected = views(&[json!({"unit": "U1", "k": 1}), json!({"unit": "U2", "k": 1})]);
-        let actual = views(&[
-            json!({"unit": "U1", "k": 1.0}),
-            json!({"unit": "U3", "k": 1}),
-        ]);
+        let actual = views(&[json!({"unit": "U1", "k": 1.0}), json!({"unit": "U3", "k": 1})]);
         let mut comparison = Comparison::default();
         comparison.expect_view("units");
         for row in actual["units"].values() {

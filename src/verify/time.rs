@@ -4,10 +4,11 @@
 //! month there is a difference here.
 
 use dataflows::calendar::{Day, Moment};
-use holidays_ru::Federal;
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan, Zoned};
+
+use crate::world;
 
 /// The first day of the epoch from which [`Day`] counts.
 const EPOCH: Date = Date::constant(1970, 1, 1);
@@ -64,14 +65,9 @@ pub fn quarter(date: Date) -> String {
     format!("{:04}Q{}", date.year(), (date.month() + 2) / 3)
 }
 
-/// Whether the production calendar has people at work that day; where it says nothing, Monday to
-/// Friday.
+/// Whether people are at work that day: the production calendar is data, one for all.
 fn is_worked(date: Date) -> bool {
-    let (month, day) = (date.month().unsigned_abs(), date.day().unsigned_abs());
-    match holidays_ru::is_day_off_ymd::<Federal>(i32::from(date.year()), month, day) {
-        Some(day_off) => !day_off.value(),
-        None => date.weekday().to_monday_zero_offset() < 5,
-    }
+    world::is_worked(Day(day_number(date)))
 }
 
 /// D10: the day itself if it is worked, else the next that is.

@@ -48,6 +48,8 @@ pub struct ChangeSet {
 pub struct History {
     /// All changes of the epochs above this one are here.
     floor: Epoch,
+    /// The last complete epoch.
+    last: Epoch,
     sets: VecDeque<Arc<ChangeSet>>,
     changes: usize,
     changes_max: usize,
@@ -59,23 +61,20 @@ impl History {
     pub fn new(floor: Epoch, changes_max: usize) -> History {
         History {
             floor,
+            last: floor,
             sets: VecDeque::new(),
             changes: 0,
             changes_max,
         }
     }
 
-    /// Adds the changes of a later epoch; returns the sets it forgets for them.
+    /// Adds the changes of a later epoch, if there are any; returns the sets it forgets for them.
     pub fn push(&mut self, epoch: Epoch, changes: Vec<Change>) -> Vec<Arc<ChangeSet>> {
         let mut forgotten = Vec::new();
+        self.last = epoch;
         if changes.is_empty() {
             return forgotten;
         }
-        let last = self.sets.back().map_or(self.floor, |set| set.epoch);
-        assert!(
-            epoch > last,
-            "changes of epoch {epoch} come after those of epoch {last}"
-        );
         self.changes += changes.len();
         self.sets.push_back(Arc::new(ChangeSet { epoch, changes }));
         while self.changes > self.changes_max && self.sets.len() > 1 {
@@ -87,10 +86,12 @@ impl History {
         forgotten
     }
 
-    /// The sets after `position`, oldest first; `None` where some of them are forgotten.
-    pub fn since(&self, position: Epoch) -> Option<Vec<Arc<ChangeSet>>> {
+    /// The last complete epoch and the sets after `position`, oldest first; `None` where some of
+    /// them are forgotten, or `position` is in the future.
+    pub fn since(&self, position: Epoch) -> Option<(Epoch, Vec<Arc<ChangeSet>>)> {
+        let known = (self.floor..=self.last).contains(&position);
         let first = self.sets.partition_point(|set| set.epoch <= position);
-        (position >= self.floor).then(|| self.sets.range(first..).cloned().collect())
+        known.then(|| (self.last, self.sets.range(first..).cloned().collect()))
     }
 
     /// How many changes it holds.
@@ -99,18 +100,17 @@ impl History {
     }
 }
 
-/// The changes of several epochs as if they were one, sorted by key: the first row before, the last
-/// row after, and nothing where these are equal. `changes` come in the order of their epochs.
+/// The changes of several epochs as if they were one, sorted by key: the first row before and the
+/// last row after, which may be equal. `changes` come in the order of their epochs.
 pub fn merge<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<Change> {
     let mut changes: Vec<&Change> = changes.collect();
     // Stable: the changes of one key stay in the order of their epochs.
     changes.sort_by_key(|change| change.key());
-    changes
-        .chunk_by(|a, b| a.key().cmp(&b.key()).is_eq())
+    let same_key = changes.chunk_by(|a, b| a.key().cmp(&b.key()).is_eq());
+    same_key
         .map(|same| Change {
             before: same[0].before.clone(),
             after: same[same.len() - 1].after.clone(),
         })
-        .filter(|change| change.before != change.after)
         .collect()
 }

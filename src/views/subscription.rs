@@ -8,7 +8,7 @@ use std::sync::Arc;
 use dataflows::domain::Epoch;
 
 use super::history::merge;
-use super::{Change, Filter, Rows, Served};
+use super::{Change, Filter, Served, Snapshot};
 
 /// A place in the history of the matching rows of a view.
 #[derive(Debug)]
@@ -41,18 +41,13 @@ pub enum Step {
 }
 
 impl Subscription {
-    /// From now on: the rows of the last complete epoch, and what comes after it. `None` until
-    /// there is one.
-    pub fn begin(served: &Arc<Served>, filter: &Filter) -> Option<(Epoch, Rows, Subscription)> {
-        let snapshot = served.snapshot()?;
-        let rows = Rows::new(&snapshot, filter.clone());
-        let position = snapshot.epoch;
-        let subscription = Subscription {
+    /// What comes after the rows of a snapshot.
+    pub fn begin(served: &Arc<Served>, filter: Filter, snapshot: &Snapshot) -> Subscription {
+        Subscription {
             served: served.clone(),
-            filter: filter.clone(),
-            position,
-        };
-        Some((position, rows, subscription))
+            filter,
+            position: snapshot.epoch,
+        }
     }
 
     /// From the last epoch a reader has seen; `None` where the history does not reach back to it,

@@ -1,20 +1,23 @@
-//! The rows of one view, sorted by key, as a value: a change makes a new table that shares with
-//! the old one all that did not change.
+//! The rows of one view, sorted by key, such that a copy is cheap and stays as it is.
 //!
-//! Rows lie in chunks of some dozens, and a table is the list of its chunks. A reader keeps the
-//! table it got for as long as it likes; the writer copies only the chunks it changes. Keys are
-//! not stored: they are read off the rows, which are in the cache anyway when compared.
+//! Rows lie in chunks of some dozens, and a table is the list of its chunks, all of them counted.
+//! A reader keeps the copy it got for as long as it likes; meanwhile the writer copies the chunks
+//! it changes, once each, and works in place on all others. Keys are not stored: they are read off
+//! the rows.
 
 use std::cmp::Ordering;
+use std::mem;
 use std::sync::Arc;
 
 use dataflows::views::{Key, Row};
 
 use super::Change;
 
-/// Rows a chunk holds at most. Smaller costs memory and a longer list, larger costs the writer
-/// more copying per change.
+/// Rows a chunk holds at most. Smaller makes a longer list to copy for a reader's sake, larger
+/// makes longer chunks to copy.
 const CHUNK_ROWS_MAX: usize = 64;
+/// With fewer, a chunk is joined to its neighbour.
+const CHUNK_ROWS_MIN: usize = CHUNK_ROWS_MAX / 4;
 
 type Chunk = Arc<Vec<Arc<Row>>>;
 
@@ -86,63 +89,50 @@ impl Table {
         self.chunks.iter().flat_map(|chunk| chunk.iter())
     }
 
-    /// The table after `updates`, which are sorted by key, each key once; what changed is added to
-    /// `changes`.
+    /// Makes `updates`, which are sorted by key, each key once; what changed is added to `changes`.
     ///
     /// # Panics
     /// If a row that went is not the one held, or one came beside a held one: then the worker and
     /// this table are not of the same history, and nothing served from here would be true.
-    pub fn updated(&self, updates: Vec<Update>, changes: &mut Vec<Change>) -> Table {
-        let mut built = Builder {
-            chunks: Vec::with_capacity(self.chunks.len() + 1),
-            rows: 0,
-        };
-        let mut updates = updates.into_iter().peekable();
-        let mut chunk = 0;
-        while let Some(next) = updates.peek() {
-            let touched = self.chunk_of(&next.key);
-            built.share(&self.chunks[chunk..touched]);
-            chunk = touched + 1;
-            let until = self.chunks.get(chunk).map(first_key);
-            let held = self
-                .chunks
-                .get(touched)
-                .map_or(&[][..], |chunk| chunk.as_slice());
-            let mut rows = Vec::with_capacity(held.len() + 1);
-            let mut at = 0;
-            while let Some(update) = updates.next_if(|u| until.is_none_or(|until| u.key < until)) {
-                let found = at + held[at..].partition_point(|row| row.key() < update.key);
-                rows.extend_from_slice(&held[at..found]);
-                at = found;
-                let before = held
-                    .get(found)
-                    .filter(|row| row.key().cmp(&update.key).is_eq());
-                assert!(
-                    before.map(|row| &**row) == update.gone.as_ref(),
-                    "the worker takes away {:?} where {before:?} is held",
-                    update.gone
-                );
-                at += usize::from(before.is_some());
-                let after = update.came.map(Arc::new);
-                rows.extend(after.clone());
-                changes.push(Change {
-                    before: before.cloned(),
-                    after,
-                });
-            }
-            rows.extend_from_slice(&held[at..]);
-            built.add(rows);
+    pub(super) fn update(&mut self, updates: Vec<Update>, changes: &mut Vec<Change>) {
+        let chunks = Arc::make_mut(&mut self.chunks);
+        if chunks.is_empty() {
+            chunks.push(Chunk::default());
         }
-        built.share(self.chunks.get(chunk..).unwrap_or_default());
-        Table {
-            chunks: Arc::new(built.chunks),
-            rows: built.rows,
+        let mut at = 0;
+        let mut misshapen = false;
+        for Update { key, gone, came } in updates {
+            // The chunk at hand may be empty by now; those after it are as they were.
+            at += chunks[at + 1..].partition_point(|chunk| first_key(chunk) <= key);
+            let rows = Arc::make_mut(&mut chunks[at]);
+            let place = rows.partition_point(|row| row.key() < key);
+            let held = rows.get(place).filter(|row| row.key().cmp(&key).is_eq());
+            assert!(
+                held.map(|row| &**row) == gone.as_ref(),
+                "the worker takes away {gone:?} where {held:?} is held"
+            );
+            let after = came.map(Arc::new);
+            let before = match (held.is_some(), after.clone()) {
+                (true, Some(row)) => Some(mem::replace(&mut rows[place], row)),
+                (true, None) => Some(rows.remove(place)),
+                (false, row) => {
+                    rows.splice(place..place, row);
+                    None
+                }
+            };
+            self.rows = self.rows + usize::from(after.is_some()) - usize::from(before.is_some());
+            misshapen |= !(CHUNK_ROWS_MIN..=CHUNK_ROWS_MAX).contains(&rows.len());
+            changes.push(Change { before, after });
+        }
+        if misshapen {
+            let old = mem::take(chunks);
+            reshape(old, chunks);
         }
     }
 
     /// What must be updated so that the table holds `rows` and nothing else; `rows` are sorted by
     /// key, each key once.
-    pub fn difference(&self, rows: Vec<Row>) -> Vec<Update> {
+    pub(super) fn difference(&self, rows: Vec<Row>) -> Vec<Update> {
         let gone = |row: &Arc<Row>| Update {
             key: row.key(),
             gone: Some((**row).clone()),
@@ -169,43 +159,28 @@ impl Table {
         updates.extend(held.map(gone));
         updates
     }
-
-    /// The chunk in which the key is, or would be put.
-    fn chunk_of(&self, key: &Key) -> usize {
-        self.chunks
-            .partition_point(|chunk| first_key(chunk) <= *key)
-            .saturating_sub(1)
-    }
 }
 
 fn first_key(chunk: &Chunk) -> Key {
     chunk.first().expect("no chunk is empty").key()
 }
 
-struct Builder {
-    chunks: Vec<Chunk>,
-    rows: usize,
-}
-
-impl Builder {
-    fn share(&mut self, chunks: &[Chunk]) {
-        self.rows += chunks.iter().map(|chunk| chunk.len()).sum::<usize>();
-        self.chunks.extend_from_slice(chunks);
-    }
-
-    /// Cuts what grew too large in even parts and joins what became small to its neighbour.
-    fn add(&mut self, mut rows: Vec<Arc<Row>>) {
-        self.rows += rows.len();
-        if (1..CHUNK_ROWS_MAX / 4).contains(&rows.len())
-            && let Some(last) = self
-                .chunks
-                .pop_if(|c| c.len() + rows.len() <= CHUNK_ROWS_MAX)
+/// Cuts what grew too large in even parts, joins what became small to the one before if they fit,
+/// and drops what is empty.
+fn reshape(old: Vec<Chunk>, chunks: &mut Vec<Chunk>) {
+    for chunk in old {
+        if chunk.len() > CHUNK_ROWS_MAX {
+            let parts = chunk.len().div_ceil(CHUNK_ROWS_MAX);
+            let rows = chunk.chunks(chunk.len().div_ceil(parts));
+            chunks.extend(rows.map(|part| Arc::new(part.to_vec())));
+        } else if chunk.len() >= CHUNK_ROWS_MIN {
+            chunks.push(chunk);
+        } else if let Some(last) = chunks.last_mut()
+            && last.len() + chunk.len() <= CHUNK_ROWS_MAX
         {
-            rows.splice(0..0, last.iter().cloned());
+            Arc::make_mut(last).extend_from_slice(&chunk);
+        } else if !chunk.is_empty() {
+            chunks.push(chunk);
         }
-        let parts = rows.len().div_ceil(CHUNK_ROWS_MAX).max(1);
-        let size = rows.len().div_ceil(parts).max(1);
-        self.chunks
-            .extend(rows.chunks(size).map(|part| Arc::new(part.to_vec())));
     }
 }

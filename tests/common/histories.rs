@@ -61,19 +61,12 @@ impl History {
             }
         };
         let epochs = random.epochs(&lines, as_of);
-        History {
-            rules,
-            epochs,
-            as_of,
-        }
+        History { rules, epochs, as_of }
     }
 
     /// All lines, in order.
     pub fn lines(&self) -> Vec<String> {
-        self.epochs
-            .iter()
-            .flat_map(|epoch| epoch.lines.clone())
-            .collect()
+        self.epochs.iter().flat_map(|epoch| epoch.lines.clone()).collect()
     }
 }
 
@@ -82,11 +75,7 @@ fn interleaved(random: &mut Random, one: &[Value], other: &[Value]) -> Vec<Value
     let (mut one, mut other) = (one.iter().peekable(), other.iter().peekable());
     let mut lines = Vec::new();
     while one.peek().is_some() || other.peek().is_some() {
-        let next = if random.one_in(2) {
-            one.next()
-        } else {
-            other.next()
-        };
+        let next = if random.one_in(2) { one.next() } else { other.next() };
         lines.extend(next.cloned());
     }
     lines
@@ -98,11 +87,23 @@ const MFCS: [&str; 3] = ["M0", "M1", "M2"];
 const SERVICES: [&str; 3] = ["S0", "S1", "S2"];
 const TENURES: [&str; 7] = ["T0", "T1", "T10", "T2", "t3", "T4", "T5"];
 /// Of four zones; the last two are of no subject.
-const REGIONS: [&str; 9] = [
-    "71", "711", "71140000", "7114", "45", "111", "77", "0299", "02",
-];
-const TEXTS: [&str; 14] = [
-    "1", "2", "3", "4", "5", "5", " 4 ", "\t5\n", "", "0", "6", "55", "пять", "４",
+const REGIONS: [&str; 9] = ["71", "711", "71140000", "7114", "45", "111", "77", "0299", "02"];
+const TEXTS: [&str; 15] = [
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "5",
+    " 4 ",
+    "\t5\n",
+    "",
+    "0",
+    "6",
+    "55",
+    "пять",
+    "４",
+    "\u{2003}5\u{a0}",
 ];
 /// Minutes. One is a quarter of an hour, as nowhere in Russia.
 const OFFSETS: [i32; 8] = [-60, 0, 180, 180, 180, 345, 600, 720];
@@ -125,11 +126,7 @@ impl Random {
 
     /// One of the ids, seldom one that nobody knows.
     fn id(&mut self, ids: &[&str]) -> Value {
-        if self.one_in(20) {
-            json!("nobody")
-        } else {
-            json!(self.pick(ids))
-        }
+        if self.one_in(20) { json!("nobody") } else { json!(self.pick(ids)) }
     }
 
     /// At or beside a day on which periods, months or years begin or end.
@@ -178,10 +175,8 @@ impl Random {
 
     /// Upserts of most things, then changes and removals of some.
     fn reference(&mut self) -> Vec<Value> {
-        let mut rows: Vec<Value> = AGENCIES
-            .iter()
-            .map(|id| json!({"type": "agency", "id": id, "name": id}))
-            .collect();
+        let mut rows: Vec<Value> =
+            AGENCIES.iter().map(|id| json!({"type": "agency", "id": id, "name": id})).collect();
         for id in UNITS.into_iter().chain(MFCS) {
             if !self.one_in(12) {
                 rows.push(self.unit(id));
@@ -233,11 +228,7 @@ impl Random {
         });
         // Any unit may be above any other and itself: circles come of it.
         if self.one_in(2) {
-            row["parent"] = if self.one_in(9) {
-                json!(self.pick(&MFCS))
-            } else {
-                self.id(family)
-            };
+            row["parent"] = if self.one_in(9) { json!(self.pick(&MFCS)) } else { self.id(family) };
         }
         if !is_mfc && !self.one_in(9) {
             row["agency"] = self.id(&AGENCIES);
@@ -245,12 +236,13 @@ impl Random {
         row
     }
 
+    /// Whatever a message says the service was given through, an МФЦ or not.
+    fn through(&mut self) -> Value {
+        if self.one_in(12) { self.id(&UNITS) } else { self.id(&MFCS) }
+    }
+
     fn service(&mut self, id: &str) -> Value {
-        let listed = if id == "S2" {
-            self.one_in(5)
-        } else {
-            !self.one_in(9)
-        };
+        let listed = if id == "S2" { self.one_in(5) } else { !self.one_in(9) };
         json!({
             "type": "service", "id": id, "agency": self.pick(&AGENCIES), "name": id,
             "listed": listed,
@@ -259,22 +251,14 @@ impl Random {
 
     fn tenure(&mut self, id: &str) -> Value {
         let from = self.date() - (12 * self.pick(&[0_i64, 0, 1, 2])).months();
-        let unit = if self.one_in(4) {
-            self.id(&MFCS)
-        } else {
-            self.id(&UNITS)
-        };
+        let unit = if self.one_in(4) { self.id(&MFCS) } else { self.id(&UNITS) };
         let manager = format!("P{}", self.below(4));
         let mut row = json!({
             "type": "tenure", "id": id, "manager": manager, "unit": unit, "from": from.to_string(),
         });
         if self.one_in(2) {
             // Some end on the day a period ends, some on the day they begin or before.
-            let until = if self.one_in(2) {
-                self.date()
-            } else {
-                from + 12.months()
-            };
+            let until = if self.one_in(2) { self.date() } else { from + 12.months() };
             row["until"] = json!(until.to_string());
         }
         row
@@ -350,7 +334,7 @@ impl Random {
             "service": self.id(&SERVICES), "provided_on": self.date().to_string(), "received_at": self.time(),
         });
         if self.one_in(3) {
-            fact["mfc"] = self.id(&MFCS);
+            fact["mfc"] = self.through();
         }
         if self.one_in(2) {
             fact["phone"] = json!(self.one_in(2));
@@ -368,11 +352,7 @@ impl Random {
         });
         let owned = self.pick(&[0, 0, 0b111, 0b111, 0b1111, 0b1001, 0b0110, 0b1000, 0b0001]);
         if owned & 1 > 0 {
-            form["unit"] = if self.one_in(9) {
-                self.id(&MFCS)
-            } else {
-                self.id(&UNITS)
-            };
+            form["unit"] = if self.one_in(9) { self.id(&MFCS) } else { self.id(&UNITS) };
         }
         if owned & 2 > 0 {
             form["service"] = self.id(&SERVICES);
@@ -381,7 +361,7 @@ impl Random {
             form["provided_on"] = json!(self.date().to_string());
         }
         if owned & 8 > 0 {
-            form["mfc"] = self.id(&MFCS);
+            form["mfc"] = self.through();
         }
         if kind == "site" && self.one_in(2) {
             form["text"] = json!(self.pick(&["", "Спасибо", "Долго ждали"]));
@@ -392,11 +372,7 @@ impl Random {
     /// A message that is almost the one given: a microsecond later, written in another offset, or
     /// with another content.
     fn changed(&mut self, mut message: Value) -> Value {
-        let field = if message["type"] == "answer" {
-            "answered_at"
-        } else {
-            "received_at"
-        };
+        let field = if message["type"] == "answer" { "answered_at" } else { "received_at" };
         let at = message[field].as_str().expect("every message has a time");
         let at: Timestamp = at.parse().expect("written by us");
         let offset = self.pick(&OFFSETS);
@@ -416,12 +392,7 @@ impl Random {
     fn crowd(&mut self) -> Vec<Value> {
         let (unit, day) = (self.id(&UNITS), self.date());
         let at = |hour: i8| {
-            written(
-                Offset::UTC
-                    .to_timestamp(day.at(hour, 0, 0, 0))
-                    .expect("in this century"),
-                180,
-            )
+            written(Offset::UTC.to_timestamp(day.at(hour, 0, 0, 0)).expect("in this century"), 180)
         };
         let called_at = [at(13), at(14)];
         let mut crowd = Vec::new();
@@ -448,9 +419,7 @@ impl Random {
 
     /// The lines cut into epochs, some with a clock; the last one says that it is `as_of`.
     fn epochs(&mut self, lines: &[Value], as_of: Date) -> Vec<Epoch> {
-        let last = Offset::constant(3)
-            .to_timestamp(as_of.at(0, 0, 0, 0))
-            .expect("in this century");
+        let last = Offset::constant(3).to_timestamp(as_of.at(0, 0, 0, 0)).expect("in this century");
         let last = last.as_second() / 3600;
         let mut ticks: Vec<i64> = (0..self.below(6)).map(|_| last - 1 - self.ago()).collect();
         ticks.sort_unstable();
@@ -468,10 +437,7 @@ impl Random {
                 epoch.clock = ticks.next();
             }
         }
-        epochs.push(Epoch {
-            lines: Vec::new(),
-            clock: Some(last),
-        });
+        epochs.push(Epoch { lines: Vec::new(), clock: Some(last) });
         epochs
     }
 
@@ -488,10 +454,7 @@ fn written(at: Timestamp, offset_minutes: i32) -> String {
     let local: DateTime = offset.to_datetime(at);
     let sign = if offset_minutes < 0 { '-' } else { '+' };
     let (hours, minutes) = (offset_minutes.abs() / 60, offset_minutes.abs() % 60);
-    format!(
-        "{}{sign}{hours:02}:{minutes:02}",
-        local.strftime("%Y-%m-%dT%H:%M:%S%.6f")
-    )
+    format!("{}{sign}{hours:02}:{minutes:02}", local.strftime("%Y-%m-%dT%H:%M:%S%.6f"))
 }
 
 /// The `remove` of a row of the reference data.

@@ -10,10 +10,7 @@ fn closed_log() -> (TempDir, Vec<Written>) {
     let first_three: u64 = frames[..3].iter().map(bytes_of).sum();
     write(data.path(), 44 + first_three, &frames);
     assert!(!segment(data.path(), 3).exists());
-    assert!(
-        boundaries(&bytes(&segment(data.path(), 2))).len() > 2,
-        "two frames or more"
-    );
+    assert!(boundaries(&bytes(&segment(data.path(), 2))).len() > 2, "two frames or more");
     assert_eq!(read(data.path(), &frames).expect("undamaged"), 5);
     (data, frames)
 }
@@ -27,10 +24,7 @@ fn flip_each_bit(path: &Path, mut check: impl FnMut(usize)) {
         put(path, &bad);
         check(bit / 8);
         bad[bit / 8] = good[bit / 8];
-        assert!(
-            bytes(path).len() == good.len(),
-            "a refused log is left as it is"
-        );
+        assert!(bytes(path).len() == good.len(), "a refused log is left as it is");
     }
     put(path, good);
 }
@@ -43,10 +37,7 @@ fn every_bit_of_a_closed_log_is_guarded() {
         let mut places = vec![0];
         places.extend(boundaries(&bytes(&path)));
         flip_each_bit(&path, |byte| {
-            let start = places
-                .iter()
-                .rfind(|start| **start <= byte)
-                .expect("0 is first");
+            let start = places.iter().rfind(|start| **start <= byte).expect("0 is first");
             let place = format!("log segment {number:04} is corrupt at byte {start}: ");
             let message = refusal(data.path()).to_string();
             assert!(message.starts_with(&place), "byte {byte}: {message}");
@@ -55,10 +46,7 @@ fn every_bit_of_a_closed_log_is_guarded() {
     }
     flip_each_bit(&watermark(data.path()), |byte| {
         let refused = refusal(data.path());
-        assert!(
-            matches!(refused, ReadError::Watermark(_)),
-            "byte {byte}: {refused}"
-        );
+        assert!(matches!(refused, ReadError::Watermark(_)), "byte {byte}: {refused}");
     });
     assert_eq!(read(data.path(), &frames).expect("all bits are back"), 5);
 }
@@ -72,11 +60,7 @@ fn without_a_mark_only_the_last_frame_is_unguarded() {
     for number in [1, 2] {
         let path = segment(data.path(), number);
         let ends = boundaries(&bytes(&path));
-        let last = if number == 2 {
-            ends[ends.len() - 2]
-        } else {
-            usize::MAX
-        };
+        let last = if number == 2 { ends[ends.len() - 2] } else { usize::MAX };
         flip_each_bit(&path, |byte| {
             let mut whole = match Whole::open(data.path()) {
                 Ok(whole) => whole,
@@ -116,10 +100,7 @@ fn a_header_inside_an_event_is_none() {
     put(&path, &broken);
     put(&watermark(data.path()), mark);
     let (mut writer, opened) = open(data.path()).expect("the tail is unfinished");
-    assert_eq!(
-        opened.torn.expect("cut").bytes,
-        (broken.len() - before.len()) as u64
-    );
+    assert_eq!(opened.torn.expect("cut").bytes, (broken.len() - before.len()) as u64);
     frames.push(written(6, 1));
     writer.append(6, &mut frame(&frames[5].1)).expect("room");
     assert_eq!(read(data.path(), &frames).expect("undamaged"), 6);

@@ -24,12 +24,7 @@ fn unfinished() -> Unfinished {
     put(&watermark(data.path()), mark);
     let full = bytes(&segment(data.path(), 2));
     assert!(!segment(data.path(), 3).exists() && full.len() > start);
-    Unfinished {
-        data,
-        frames,
-        full,
-        start,
-    }
+    Unfinished { data, frames, full, start }
 }
 
 impl Unfinished {
@@ -38,31 +33,16 @@ impl Unfinished {
         let data = self.data.path();
         put(&watermark(data), mark);
         put(&segment(data, 2), left);
-        assert_eq!(
-            read(data, &self.frames).expect("a reader goes to the end of what is whole"),
-            4
-        );
+        assert_eq!(read(data, &self.frames).expect("a reader goes to the end of what is whole"), 4);
         let (mut writer, opened) = open(data).expect("an unfinished frame is cut");
         let torn = opened.torn.expect("and told");
-        assert_eq!(
-            (torn.position.segment, torn.position.offset),
-            (2, self.start as u64)
-        );
+        assert_eq!((torn.position.segment, torn.position.offset), (2, self.start as u64));
         assert_eq!(torn.bytes, (left.len() - self.start) as u64);
-        assert_eq!(
-            (opened.frames, opened.epoch, opened.position),
-            (4, 4, torn.position)
-        );
+        assert_eq!((opened.frames, opened.epoch, opened.position), (4, 4, torn.position));
         assert_eq!(bytes(&segment(data, 2)), self.full[..self.start]);
-        writer
-            .append(5, &mut frame(&self.frames[4].1))
-            .expect("room");
+        writer.append(5, &mut frame(&self.frames[4].1)).expect("room");
         drop(writer);
-        assert_eq!(
-            bytes(&segment(data, 2)),
-            self.full,
-            "the same frame at the same place"
-        );
+        assert_eq!(bytes(&segment(data, 2)), self.full, "the same frame at the same place");
         assert_eq!(read(data, &self.frames).expect("undamaged"), 5);
     }
 }
@@ -110,11 +90,7 @@ fn an_acknowledged_frame_is_not_cut() {
         let message = refusal(data).to_string();
         assert!(message.starts_with(&place), "{message}");
         assert!(read(data, &log.frames).is_err());
-        assert_eq!(
-            bytes(&segment(data, 2)),
-            log.full[..end],
-            "what is refused is left as it is"
-        );
+        assert_eq!(bytes(&segment(data, 2)), log.full[..end], "what is refused is left as it is");
     }
 }
 
@@ -124,10 +100,7 @@ fn files_that_were_being_made_are_made_anew() {
     let data = data();
     write(data.path(), 4096, &[]);
     std::fs::remove_file(segment(data.path(), 1)).expect("there");
-    put(
-        &segment(data.path(), 1).with_added_extension("tmp"),
-        "otkli",
-    );
+    put(&segment(data.path(), 1).with_added_extension("tmp"), "otkli");
     let frames = [written(1, 2), written(2, 2)];
     write(data.path(), 10, &frames[..1]);
     put(&segment(data.path(), 2).with_added_extension("tmp"), "");

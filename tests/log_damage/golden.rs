@@ -20,19 +20,11 @@ fn listed(text: &str) -> Vec<(u64, Vec<Event<'_>>)> {
             Some(("epoch", epoch)) => frames.push((epoch.parse().expect("a number"), Vec::new())),
             Some(("clock", hour)) => {
                 let hour = Hour(hour.parse().expect("a number"));
-                frames
-                    .last_mut()
-                    .expect("an epoch comes first")
-                    .1
-                    .push(Event::Clock(hour));
+                frames.last_mut().expect("an epoch comes first").1.push(Event::Clock(hour));
             }
             _ => {
                 let event = Event::parse(line.as_bytes()).expect("a valid line");
-                frames
-                    .last_mut()
-                    .expect("an epoch comes first")
-                    .1
-                    .push(event);
+                frames.last_mut().expect("an epoch comes first").1.push(event);
             }
         }
     }
@@ -41,9 +33,7 @@ fn listed(text: &str) -> Vec<(u64, Vec<Event<'_>>)> {
 
 fn encoded(events: &[Event<'_>]) -> FrameBuilder {
     let mut frame = FrameBuilder::new();
-    events
-        .iter()
-        .for_each(|event| frame.push(event).expect("room"));
+    events.iter().for_each(|event| frame.push(event).expect("room"));
     frame
 }
 
@@ -70,18 +60,11 @@ fn format_1_opens_for_ever() {
     }
     let mut whole = Whole::open(&golden()).expect("undamaged");
     for (epoch, events) in &frames {
-        let read = whole
-            .next_frame()
-            .expect("undamaged")
-            .expect("one for each that is listed");
+        let read = whole.next_frame().expect("undamaged").expect("one for each that is listed");
         assert_eq!(read.epoch, *epoch);
         let decoded: Result<Vec<_>, _> = read.events().collect();
         assert_eq!(decoded.expect("events"), *events);
-        assert_eq!(
-            read.payload(),
-            encoded(events).payload(),
-            "written as it was then"
-        );
+        assert_eq!(read.payload(), encoded(events).payload(), "written as it was then");
     }
     assert!(whole.next_frame().expect("undamaged").is_none() && whole.torn().is_none());
 }
@@ -112,11 +95,7 @@ fn inspecting_counts_what_is_there() {
         ("unit", 2),
     ];
     assert_eq!(by_type, BTreeMap::from(expected));
-    let epochs: Vec<_> = found
-        .segments
-        .iter()
-        .map(|segment| segment.epochs)
-        .collect();
+    let epochs: Vec<_> = found.segments.iter().map(|segment| segment.epochs).collect();
     assert_eq!(epochs, [Some((1, 7)), Some((7, 4_000_000_000))]);
     let frames: u64 = found.segments.iter().map(|segment| segment.frames).sum();
     assert_eq!(frames, found.position.sequence);
@@ -133,14 +112,7 @@ fn inspecting_names_damage_and_goes_no_further() {
     put(&path, bad);
     let found = inspect(data.path()).expect("damage is part of the answer");
     let damage = found.damage.expect("there is").to_string();
-    assert_eq!(
-        damage,
-        "log segment 0002 is corrupt at byte 44: the checksum of the frame differs"
-    );
-    let events: Vec<_> = found
-        .segments
-        .iter()
-        .map(|segment| segment.events)
-        .collect();
+    assert_eq!(damage, "log segment 0002 is corrupt at byte 44: the checksum of the frame differs");
+    let events: Vec<_> = found.segments.iter().map(|segment| segment.events).collect();
     assert_eq!(events, [2, 0, 0]);
 }

@@ -26,20 +26,12 @@ fn break_off(data: &Path, writer: Writer, events: u64, part: u8) {
     let mark = bytes(&watermark(data));
     let mut writer = writer;
     let position = writer.position();
-    let after = writer
-        .append(writer.epoch(), &mut frame(&written(0, events).1))
-        .expect("room");
+    let after = writer.append(writer.epoch(), &mut frame(&written(0, events).1)).expect("room");
     drop(writer);
     put(&watermark(data), mark);
-    let start = if after.segment == position.segment {
-        position.offset
-    } else {
-        44
-    };
+    let start = if after.segment == position.segment { position.offset } else { 44 };
     let kept = start + (after.offset - start) * u64::from(part) / 256;
-    let last = std::fs::File::options()
-        .write(true)
-        .open(segment(data, after.segment));
+    let last = std::fs::File::options().write(true).open(segment(data, after.segment));
     last.and_then(|file| file.set_len(kept)).expect("cut");
 }
 

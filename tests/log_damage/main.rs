@@ -23,11 +23,7 @@ type Written = (u64, Vec<String>);
 /// A data directory, in memory where there is such a place: the cases write thousands of them.
 fn data() -> TempDir {
     let memory = Path::new("/dev/shm");
-    let base = if memory.is_dir() {
-        memory.to_owned()
-    } else {
-        std::env::temp_dir()
-    };
+    let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
     tempfile::tempdir_in(base).expect("a directory")
 }
 
@@ -45,9 +41,7 @@ fn written(epoch: u64, count: u64) -> Written {
 fn frame(lines: &[String]) -> FrameBuilder {
     let mut frame = FrameBuilder::new();
     for line in lines {
-        frame
-            .push(&Event::parse(line.as_bytes()).expect("a valid line"))
-            .expect("room");
+        frame.push(&Event::parse(line.as_bytes()).expect("a valid line")).expect("room");
     }
     frame
 }

@@ -14,10 +14,7 @@ fn children() -> MutexGuard<'static, ()> {
 }
 
 /// A small file system, unmounted in the end.
-struct SmallDisk(
-    TempDir,
-    #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>,
-);
+struct SmallDisk(TempDir, #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
 
 impl SmallDisk {
     /// `None`, and the reason printed, where one may not mount.
@@ -31,10 +28,7 @@ impl SmallDisk {
         match mount {
             Ok(output) if output.status.success() => Some(SmallDisk(directory, guard)),
             Ok(output) => {
-                eprintln!(
-                    "skipped: {}",
-                    String::from_utf8_lossy(&output.stderr).trim()
-                );
+                eprintln!("skipped: {}", String::from_utf8_lossy(&output.stderr).trim());
                 None
             }
             Err(error) => {
@@ -75,10 +69,7 @@ fn a_full_disk_refuses_and_goes_on() {
         };
         assert!(matches!(refused, AppendError::Full(_)), "{refused:?}");
         assert!(appended > 3, "some went in");
-        assert_eq!(
-            read(&data, &frames).expect("nothing is left of the refused"),
-            appended
-        );
+        assert_eq!(read(&data, &frames).expect("nothing is left of the refused"), appended);
         let (epoch, lines) = &frames[appended];
         let again = writer.append(*epoch, &mut frame(lines));
         assert!(matches!(again, Err(AppendError::Full(_))), "{again:?}");
@@ -86,9 +77,7 @@ fn a_full_disk_refuses_and_goes_on() {
         let (mut writer, opened) = open_with(&data, segment_bytes).expect("full is not damaged");
         assert_eq!((opened.frames, opened.torn), (appended as u64, None));
         std::fs::remove_file(ballast).expect("there");
-        writer
-            .append(*epoch, &mut frame(lines))
-            .expect("room again");
+        writer.append(*epoch, &mut frame(lines)).expect("room again");
         let (epoch, lines) = &frames[appended + 1];
         writer.append(*epoch, &mut frame(lines)).expect("and again");
         assert_eq!(read(&data, &frames).expect("undamaged"), appended + 2);
@@ -109,15 +98,9 @@ fn a_refused_frame_may_be_tried_again() {
     let mut frame = frame(&lines);
     while writer.append(1, &mut frame).is_ok() {}
     let before = (writer.position(), writer.bytes());
-    assert_eq!(
-        std::fs::metadata(segment(&data, 1)).expect("there").len(),
-        before.1
-    );
+    assert_eq!(std::fs::metadata(segment(&data, 1)).expect("there").len(), before.1);
     for _ in 0..3 {
-        assert!(matches!(
-            writer.append(1, &mut frame),
-            Err(AppendError::Full(_))
-        ));
+        assert!(matches!(writer.append(1, &mut frame), Err(AppendError::Full(_))));
         assert_eq!((writer.position(), writer.bytes()), before);
     }
     let mut small = super::frame(&lines[..1]);
@@ -142,18 +125,11 @@ fn a_failed_write_poisons() {
         .env(CHILD, data.path())
         .output()
         .expect("a shell");
-    assert!(
-        child.status.success(),
-        "{}",
-        String::from_utf8_lossy(&child.stdout)
-    );
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
     let frames: Vec<_> = (0..).map(|epoch| written(epoch, 30)).take(100).collect();
     let (_, opened) = open(data.path()).expect("what broke off is cut");
     assert!(opened.torn.is_some() && opened.frames > 2);
-    assert_eq!(
-        read(data.path(), &frames).expect("undamaged"),
-        opened.frames as usize
-    );
+    assert_eq!(read(data.path(), &frames).expect("undamaged"), opened.frames as usize);
 }
 
 fn write_until_it_fails(data: &Path) {

@@ -6,9 +6,7 @@ use std::io::Write;
 use std::sync::mpsc;
 
 fn frames() -> Vec<Written> {
-    (1..=60)
-        .map(|epoch| written(epoch, epoch % 7 + 1))
-        .collect()
+    (1..=60).map(|epoch| written(epoch, epoch % 7 + 1)).collect()
 }
 
 /// Reads up to `limit` and compares with the next of `expected`; yields how many frames it were.
@@ -16,10 +14,7 @@ fn read_up_to(reader: &mut Reader, limit: Position, expected: &[Written]) -> usi
     let mut count = 0;
     while let Some(read) = reader.next_frame(limit).expect("undamaged") {
         let (epoch, lines) = &expected[count];
-        assert_eq!(
-            (read.epoch, read.payload()),
-            (*epoch, frame(lines).payload())
-        );
+        assert_eq!((read.epoch, read.payload()), (*epoch, frame(lines).payload()));
         count += 1;
     }
     assert_eq!(reader.position(), limit);
@@ -51,13 +46,7 @@ fn a_reader_follows_the_writer_through_segments() {
     assert!(writer.position().segment > 3, "there were rotations");
     let files = (1..=writer.position().segment).map(|n| bytes(&segment(data.path(), n)).len());
     assert_eq!(writer.bytes(), files.sum::<usize>() as u64);
-    assert_eq!(
-        reader
-            .next_frame(writer.position())
-            .expect("undamaged")
-            .map(|f| f.epoch),
-        None
-    );
+    assert_eq!(reader.next_frame(writer.position()).expect("undamaged").map(|f| f.epoch), None);
 }
 
 /// What is beyond the limit changes until it is durable: it must not be remembered.
@@ -68,10 +57,7 @@ fn a_reader_touches_nothing_beyond_the_limit() {
     let path = segment(data.path(), 1);
     let garbage = [0xee; 5000];
     let spoil = || {
-        let mut file = std::fs::File::options()
-            .append(true)
-            .open(&path)
-            .expect("there");
+        let mut file = std::fs::File::options().append(true).open(&path).expect("there");
         file.write_all(&garbage).expect("room");
     };
     spoil();
@@ -105,12 +91,7 @@ fn a_reader_does_not_pass_damage() {
             }
         };
         let place = reader.position();
-        assert!(
-            error
-                .to_string()
-                .starts_with("log segment 0002 is corrupt at byte "),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("log segment 0002 is corrupt at byte "), "{error}");
         assert!(reader.next_frame(limit).is_err());
         assert_eq!(reader.position(), place);
     }
@@ -118,10 +99,28 @@ fn a_reader_does_not_pass_damage() {
     let mut reader = Reader::open(data.path()).expect("the first segment is good");
     let error = std::iter::from_fn(|| reader.next_frame(limit).map(|f| f.map(drop)).transpose())
         .find_map(Result::err);
-    assert!(
-        matches!(error, Some(ReadError::Missing { segment: 2 })),
-        "{error:?}"
-    );
+    assert!(matches!(error, Some(ReadError::Missing { segment: 2 })), "{error:?}");
+}
+
+/// Tools beside a running node see a log that is whole, or whose last frame is being written.
+#[test]
+fn a_tool_reads_beside_the_writer() {
+    let (data, frames) = (data(), frames());
+    let (mut writer, _) = open_with(data.path(), 1000).expect("a new log");
+    std::thread::scope(|scope| {
+        let appending = scope.spawn(|| {
+            for (epoch, lines) in &frames {
+                writer.append(*epoch, &mut frame(lines)).expect("room");
+            }
+        });
+        let mut before = 0;
+        while !appending.is_finished() {
+            let now = read(data.path(), &frames).expect("undamaged");
+            assert!(now >= before);
+            before = now;
+        }
+    });
+    assert_eq!(read(data.path(), &frames).expect("undamaged"), frames.len());
 }
 
 #[test]

@@ -79,8 +79,15 @@ proptest! {
         let served = Served::new(0);
         let mut held = BTreeMap::new();
         served.replace(1, Vec::new());
+        let mut kept = Vec::new();
         for (epoch, set) in history.iter().enumerate() {
             served.apply(epoch as u64 + 2, batch(&mut held, set));
+            kept.push((served.snapshot().expect("an epoch is complete"), held.clone()));
+        }
+        // What a reader keeps stays as it was.
+        for (snapshot, held) in kept {
+            let rows = held.iter().map(|((unit, record), order)| sample_row(*unit, *record, *order));
+            prop_assert!(snapshot.table(View::SurveySample).iter().map(|row| (**row).clone()).eq(rows));
         }
         let plain = |keep: &dyn Fn(u8, u32) -> bool| -> Vec<Row> {
             held.iter()
@@ -125,8 +132,10 @@ struct Reader {
 
 impl Reader {
     fn begin(served: &Arc<Served>, filter: Filter, matches: Matches) -> Reader {
-        let (epoch, mut rows, subscription) =
-            Subscription::begin(served, &filter).expect("an epoch is complete");
+        let snapshot = served.snapshot().expect("an epoch is complete");
+        let mut rows = Rows::new(&snapshot, filter.clone());
+        let subscription = Subscription::begin(served, filter.clone(), &snapshot);
+        let epoch = snapshot.epoch;
         let mut held = BTreeMap::new();
         while let Some(page) = rows.page(7) {
             held.extend(
@@ -271,12 +280,52 @@ proptest! {
     }
 }
 
+/// Readers that come at any moment see rows of one epoch, and nothing is missing after them.
+#[test]
+fn readers_and_the_writer_do_not_disturb_each_other() {
+    const EPOCHS: Epoch = 300;
+    const ROWS: u16 = 200;
+    let served = Arc::new(Served::new(usize::MAX));
+    served.replace(
+        1,
+        (0..ROWS)
+            .map(|record| (sample_row(0, record, 0), 1))
+            .collect(),
+    );
+    let read = || {
+        while served.epoch() < Some(EPOCHS) {
+            let mut reader = Reader::begin(&served, Filter::all(View::SurveySample), |_, _| true);
+            for _ in 0..10 {
+                let held = (0..ROWS)
+                    .map(|record| ((0, record), reader.epoch as u32))
+                    .collect();
+                reader.check(&held, reader.epoch);
+                reader.step(&served);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(read);
+        scope.spawn(read);
+        for epoch in 1..=EPOCHS {
+            let order = epoch as u32;
+            let changes = (0..ROWS).flat_map(|record| {
+                [
+                    (sample_row(0, record, order - 1), -1),
+                    (sample_row(0, record, order), 1),
+                ]
+            });
+            served.apply(epoch + 1, changes.collect());
+        }
+    });
+}
+
 #[test]
 fn the_history_is_bounded_and_keeps_the_newest_epoch() {
     let served = Arc::new(Served::new(3));
     let all = Filter::all(View::SurveySample);
     assert_eq!(served.epoch(), None);
-    assert!(Subscription::begin(&served, &all).is_none());
+    assert!(Subscription::resume(&served, &all, 0).is_none());
     served.replace(11, vec![(sample_row(0, 0, 0), 1)]);
     assert_eq!((served.epoch(), served.history_changes()), (Some(10), 0));
     let reaches = |epoch| Subscription::resume(&served, &all, epoch).is_some();

@@ -318,12 +318,8 @@ fn every_column_can_be_filtered_by_what_it_says() {
 
 #[test]
 fn words_of_columns_are_all_there_are() {
-    let kind = |view: View, name: &str| {
-        columns(view)
-            .find(|column| column.name == name)
-            .map(|column| column.kind)
-    };
-    use dataflows::views::{RefusalCode as R, Status as S};
+    use dataflows::views::{RefusalCode as R, Status as S, Subject as C};
+    let texts = |words: &[&'static str]| words.to_vec();
     let codes = [
         R::BadText,
         R::LateReply,
@@ -333,8 +329,6 @@ fn words_of_columns_are_all_there_are() {
         R::Cycle,
         R::Closed,
     ];
-    let codes = codes.map(R::as_str);
-    assert!(matches!(kind(View::Refused, "code"), Some(Kind::Word(words)) if words == codes));
     let statuses = [
         S::Met,
         S::NotMet,
@@ -342,10 +336,53 @@ fn words_of_columns_are_all_there_are() {
         S::NoValue,
         S::InProgress,
         S::CutShort,
-    ]
-    .map(S::as_str);
-    let column = kind(View::ManagerPeriods, "status");
-    assert!(matches!(column, Some(Kind::Word(words)) if words == statuses));
+    ];
+    let subjects = [C::Sms, C::Survey, C::Kiosk, C::Epgu, C::Site, C::Unit];
+    let scopes = [Scope::Unit, Scope::Agency, Scope::Region, Scope::Service];
+    let reasons = [
+        PendingReason::NoRecord,
+        PendingReason::NoUnit,
+        PendingReason::NoService,
+    ];
+    let deadlines = [DeadlineKind::Sms, DeadlineKind::Call, DeadlineKind::Review];
+    use DeadlineState::{Met, Missed, Open, Overdue};
+    let things = [Thing::Agency, Thing::Unit, Thing::Service, Thing::Manager];
+    let cases = [
+        (View::Refused, "code", texts(&codes.map(R::as_str))),
+        (View::Refused, "channel", texts(&subjects.map(C::as_str))),
+        (
+            View::ManagerPeriods,
+            "status",
+            texts(&statuses.map(S::as_str)),
+        ),
+        (View::Months, "scope", texts(&scopes.map(Scope::as_str))),
+        (View::Rankings, "scope", texts(&scopes.map(Scope::as_str))),
+        (
+            View::Pending,
+            "reason",
+            texts(&reasons.map(PendingReason::as_str)),
+        ),
+        (
+            View::Deadlines,
+            "kind",
+            texts(&deadlines.map(DeadlineKind::as_str)),
+        ),
+        (
+            View::Deadlines,
+            "state",
+            texts(&[Open, Overdue, Met, Missed].map(DeadlineState::as_str)),
+        ),
+        (View::Directory, "of", texts(&things.map(Thing::as_str))),
+    ];
+    for (view, name, expected) in cases {
+        let column = columns(view)
+            .find(|column| column.name == name)
+            .expect("a column");
+        assert!(
+            matches!(column.kind, Kind::Word(words) if words == expected),
+            "{column:?}"
+        );
+    }
 }
 
 #[test]

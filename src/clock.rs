@@ -1,0 +1,98 @@
+//! The only place that asks what time it is.
+//!
+//! Two clocks are read here: the wall clock, for which epoch it is and which hour, and the
+//! monotonic one, which keeps epochs rising at their pace while the wall clock is set back.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use dataflows::calendar::Hour;
+use dataflows::domain::Epoch;
+
+/// Milliseconds since 1970 UTC; 0 before that.
+pub fn wall_ms() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).expect("584 million years have not passed")
+}
+
+/// The hour it is.
+pub fn hour() -> Hour {
+    Hour(i64::try_from(wall_ms() / 3_600_000).expect("a number of hours fits"))
+}
+
+/// Tells the epoch: milliseconds since 1970 divided by the length of an epoch, and never less than
+/// it said before.
+///
+/// Where the wall clock is ahead, its epoch holds; where it is behind (it was set back, or the log
+/// already holds later epochs), epochs go on from the last one at the pace of the monotonic clock.
+/// So figures do not freeze until a wrong clock is caught up with.
+#[derive(Debug)]
+pub struct Clock {
+    epoch_ms: u64,
+    /// The last epoch that was not counted from an earlier one, and when it was told.
+    anchor: (Epoch, Instant),
+}
+
+impl Clock {
+    /// A clock that starts at `last`, the latest epoch of the log, or later.
+    pub fn new(epoch_ms: u64, last: Epoch) -> Clock {
+        assert!(epoch_ms > 0, "an epoch takes time");
+        Clock { epoch_ms, anchor: (last, Instant::now()) }
+    }
+
+    /// The epoch it is now.
+    pub fn epoch(&mut self) -> Epoch {
+        self.epoch_at(wall_ms(), Instant::now())
+    }
+
+    fn epoch_at(&mut self, wall_ms: u64, now: Instant) -> Epoch {
+        let (epoch, since) = self.anchor;
+        let elapsed_ms = now.saturating_duration_since(since).as_millis();
+        let counted = epoch + u64::try_from(elapsed_ms).unwrap_or(u64::MAX) / self.epoch_ms;
+        let told = wall_ms / self.epoch_ms;
+        if told > counted {
+            self.anchor = (told, now);
+        }
+        told.max(counted)
+    }
+
+    /// How long until the wall clock enters its next epoch: at least a millisecond.
+    pub fn until_next(&self) -> Duration {
+        Duration::from_millis(self.epoch_ms - wall_ms() % self.epoch_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_follow_the_wall_clock_and_never_go_back() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut clock = Clock { epoch_ms: 100, anchor: (0, start) };
+        // (what the wall clock says, milliseconds since the start, the epoch)
+        let table = [
+            (50_000, 0, 500),
+            (50_099, 99, 500),
+            (50_100, 100, 501),
+            (20_000, 150, 501), // set back by half a minute: epochs go on at their pace
+            (20_050, 200, 502),
+            (20_150, 300, 503),
+            (90_000, 350, 900), // set forward
+            (90_100, 450, 901),
+            (0, 550, 902), // before 1970
+        ];
+        for (wall, elapsed, epoch) in table {
+            assert_eq!(clock.epoch_at(wall, at(elapsed)), epoch, "{wall} after {elapsed} ms");
+        }
+    }
+
+    #[test]
+    fn a_log_from_the_future_is_continued() {
+        let start = Instant::now();
+        let mut clock = Clock { epoch_ms: 100, anchor: (7_000, start) };
+        assert_eq!(clock.epoch_at(100_000, start), 7_000);
+        assert_eq!(clock.epoch_at(100_100, start + Duration::from_millis(100)), 7_001);
+    }
+}

@@ -1,0 +1,165 @@
+//! The door: `POST /v1/events`, where ratings and reference data come in (contract § 3).
+//!
+//! A body is taken in within its bounds, its lines are judged one by one, and those that pass go to
+//! the log as one batch. The answer is given after the batch is durable, never before. The door
+//! knows nothing of the dataflow: that it is down or behind changes no answer here.
+
+mod batch;
+mod body;
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
+
+use axum::body::BodyDataStream;
+use axum::extract::{Request, State};
+use axum::http::header::EXPECT;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use axum::{Json, Router};
+use dataflows::domain::Epoch;
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+pub use batch::Refused;
+
+use crate::config::Limits;
+use crate::http::problem::{self, Problem};
+use crate::log::FrameBuilder;
+use crate::node::commit::Work;
+use crate::node::status::Status;
+use body::{BodyError, PERMIT_BYTES, Taken};
+
+/// Seconds after which a sender should try again where a disk is full.
+const FULL_RETRY_SECONDS: u32 = 5;
+
+/// Events that wait to become durable.
+#[derive(Debug)]
+pub struct Submission {
+    /// The events; may be none.
+    pub frame: FrameBuilder,
+    /// Told when they are durable, with the epoch they are in.
+    pub reply: oneshot::Sender<Result<Epoch, NotWritten>>,
+    /// The room they take in memory.
+    pub room: OwnedSemaphorePermit,
+}
+
+/// Why events did not become durable. Dropping the reply means that the node is stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotWritten {
+    /// Nothing of them is in the log.
+    #[error("the disk is full: nothing of the batch is accepted until there is room")]
+    Full,
+}
+
+/// What the door needs of the node.
+#[derive(Debug)]
+pub struct Door {
+    limits: Limits,
+    /// A permit for each request that may be taken in at the same time.
+    places: Semaphore,
+    /// A permit for each [`PERMIT_BYTES`] that may wait for the disk.
+    room: Arc<Semaphore>,
+    log: SyncSender<Work>,
+    status: Arc<Status>,
+}
+
+/// What is in the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Batches being read or waiting for the disk.
+    pub batches: usize,
+    /// Bytes of their events.
+    pub bytes: usize,
+}
+
+/// The answer to a batch.
+#[derive(Debug, Serialize)]
+struct Answer {
+    accepted: u64,
+    refused: Vec<Refused>,
+    epoch: Epoch,
+}
+
+impl Door {
+    /// A door that hands what it accepts to `log`, whose bound should be `limits.requests`.
+    pub fn new(limits: Limits, log: SyncSender<Work>, status: Arc<Status>) -> Door {
+        Door {
+            places: Semaphore::new(limits.requests),
+            room: Arc::new(Semaphore::new(limits.waiting_bytes / PERMIT_BYTES)),
+            limits,
+            log,
+            status,
+        }
+    }
+
+    /// What is in the door now.
+    pub fn waiting(&self) -> Waiting {
+        let Limits { requests, waiting_bytes, .. } = self.limits;
+        let room = waiting_bytes / PERMIT_BYTES - self.room.available_permits();
+        Waiting { batches: requests - self.places.available_permits(), bytes: room * PERMIT_BYTES }
+    }
+}
+
+/// `POST /v1/events`.
+pub fn routes(door: Arc<Door>) -> Router {
+    Router::new()
+        .route("/v1/events", post(submit))
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .with_state(door)
+}
+
+async fn submit(State(door): State<Arc<Door>>, request: Request) -> Result<Json<Answer>, Problem> {
+    let (head, body) = request.into_parts();
+    let mut body = body.into_data_stream();
+    let answer = door.take(&head.headers, &mut body).await;
+    let status = answer.as_ref().map_or_else(|problem| problem.status, |_| StatusCode::OK);
+    door.status.metrics.answered(status.as_u16());
+    // Who waits for "100 Continue" has sent nothing, and must not be asked for it now.
+    if answer.is_err() && !head.headers.contains_key(EXPECT) {
+        body::linger(&mut body, door.limits.body_bytes).await;
+    }
+    answer.map(Json)
+}
+
+impl Door {
+    /// From the request to what is durable.
+    async fn take(
+        &self,
+        headers: &HeaderMap,
+        body: &mut BodyDataStream,
+    ) -> Result<Answer, Problem> {
+        let _place = self.places.try_acquire().map_err(|_| {
+            let detail = format!("{} batches are being taken in already", self.limits.requests);
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
+            Problem { retry_after_s: Some(1), ..problem }
+        })?;
+        if !self.status.is_accepting() {
+            return Err(Problem::later("not_accepting", "the log is being read, or closed", 1));
+        }
+        let time = Duration::from_secs(self.limits.body_seconds);
+        let taking = body::take(headers, body, &self.limits, &self.room);
+        let Taken { batch, room } = tokio::time::timeout(time, taking)
+            .await
+            .map_err(|_| BodyError::Slow(self.limits.body_seconds))??;
+
+        let accepted = u64::from(batch.frame.events());
+        let (reply, written) = oneshot::channel();
+        self.log.try_send(Work::Write(Submission { frame: batch.frame, reply, room })).map_err(
+            |error| match error {
+                TrySendError::Full(_) => BodyError::NoRoom.into(),
+                TrySendError::Disconnected(_) => stopping(),
+            },
+        )?;
+        let epoch = written.await.map_err(|_| stopping())?.map_err(|NotWritten::Full| {
+            Problem::later("disk_full", NotWritten::Full.to_string(), FULL_RETRY_SECONDS)
+        })?;
+        self.status.metrics.taken(&batch.accepted, &batch.refused);
+        Ok(Answer { accepted, refused: batch.refused, epoch })
+    }
+}
+
+/// Sending again is right: the same events change no figure twice.
+fn stopping() -> Problem {
+    Problem::later("stopping", "the node is stopping: send the batch again", 1)
+}

@@ -1,0 +1,62 @@
+//! HTTP (contract § 3): the views as pages of JSON, as live streams, and the description of it all.
+//!
+//! Owns the shapes on the wire and nothing else: what is served comes from [`Served`], and what
+//! answers here never waits for the dataflow. Other parts of the node bring their own routes and
+//! use [`problem`] for their errors.
+
+pub mod api;
+pub mod live;
+pub mod openapi;
+pub mod problem;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::routing::get;
+use tower_http::compression::CompressionLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::views::{Served, Snapshot};
+use live::Live;
+use problem::Problem;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Shared {
+    served: Arc<Served>,
+    live: Arc<Live>,
+}
+
+impl Shared {
+    /// All rows of the last complete epoch. Elsewhere than on this thread, because it may have to
+    /// wait while an epoch is being made.
+    async fn snapshot(&self) -> Result<Snapshot, Problem> {
+        let served = self.served.clone();
+        let snapshot = tokio::task::spawn_blocking(move || served.snapshot()).await;
+        snapshot
+            .expect("it does not panic")
+            .ok_or_else(Problem::not_ready)
+    }
+}
+
+/// `/v1/views`, `/v1/views/{view}`, `/v1/views/{view}/live` and `/openapi.json`.
+///
+/// Figures are out of date within a tick, so nothing may be stored; answers are compressed for who
+/// accepts gzip, except live streams, whose events must not wait in a compressor. There is no
+/// fallback: who merges the routers sets one ([`problem::not_found`]).
+pub fn routes(served: Arc<Served>, live: Arc<Live>) -> Router {
+    let no_store = SetResponseHeaderLayer::if_not_present(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-store"),
+    );
+    Router::new()
+        .route("/v1/views", get(api::catalogue))
+        .route("/v1/views/{view}", get(api::rows))
+        .route("/openapi.json", get(openapi::document))
+        .layer(CompressionLayer::new())
+        .route("/v1/views/{view}/live", get(live::follow))
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(no_store)
+        .with_state(Shared { served, live })
+}

@@ -1,0 +1,109 @@
+//! Errors to clients: `application/problem+json` (RFC 9457) with a stable code and a sentence.
+
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::views::FilterError;
+
+/// Why a request is not answered with what it asked for.
+///
+/// As JSON: `type` (a URN of the code), `title`, `status`, `detail`, `code`, and for an unknown view
+/// `views`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// Stable: clients may rely on it.
+    pub code: &'static str,
+    /// What is wrong with this request, in a sentence for a person.
+    pub detail: String,
+    /// When to try again, in seconds, where that may help.
+    pub retry_after_s: Option<u32>,
+    /// The words that would have been right, and the name under which they are listed.
+    pub known: Option<(&'static str, Vec<&'static str>)>,
+}
+
+impl Problem {
+    /// A problem that trying again does not solve.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem {
+            status,
+            code,
+            detail: detail.into(),
+            retry_after_s: None,
+            known: None,
+        }
+    }
+
+    /// A problem of the moment: 503 with `Retry-After`.
+    pub fn later(code: &'static str, detail: impl Into<String>, retry_after_s: u32) -> Problem {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        Problem {
+            retry_after_s: Some(retry_after_s),
+            ..problem
+        }
+    }
+
+    /// The first epoch is not complete: there is nothing to serve yet.
+    pub fn not_ready() -> Problem {
+        Problem::later(
+            "not_ready",
+            "the first epoch is still being computed from the log",
+            1,
+        )
+    }
+}
+
+impl From<FilterError> for Problem {
+    fn from(error: FilterError) -> Problem {
+        let code = match error {
+            FilterError::UnknownColumn { .. } => "unknown_column",
+            FilterError::Compound { .. } => "not_filterable",
+            FilterError::BadValue { .. } => "bad_value",
+            FilterError::BadCursor { .. } => "bad_cursor",
+        };
+        Problem::new(StatusCode::BAD_REQUEST, code, error.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": format!("urn:otklik:problem:{}", self.code),
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "code": self.code,
+        });
+        if let Some((name, known)) = self.known {
+            body[name] = known.into();
+        }
+        let content_type = HeaderValue::from_static("application/problem+json");
+        let mut response = (self.status, body.to_string()).into_response();
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, content_type);
+        if let Some(seconds) = self.retry_after_s {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// The fallback for paths that nothing answers to.
+pub async fn not_found(uri: Uri) -> Problem {
+    let detail = format!("there is nothing at {}; see /openapi.json", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+}
+
+/// The fallback for methods that a path does not answer to.
+pub async fn method_not_allowed(uri: Uri) -> Problem {
+    let detail = format!(
+        "{} does not answer to this method; see /openapi.json",
+        uri.path()
+    );
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}

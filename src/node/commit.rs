@@ -1,0 +1,221 @@
+//! The log's thread: the one place that appends, and the one that says which epoch it is.
+//!
+//! Everything that waits is written as one frame and made durable with one `fdatasync` while the
+//! next batches gather (group commit). A full disk turns batches away and nothing else; any other
+//! failure of a write ends the node, because what the disk holds is then unknown.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use dataflows::calendar::Hour;
+use dataflows::domain::Epoch;
+use tracing::{info, warn};
+
+use super::status::{Closing, LogStage, Status};
+use super::supervise::Supervisor;
+use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::door::{NotWritten, Submission};
+use crate::event::Event;
+use crate::log::{AppendError, FrameBuilder, OpenError, Opened, Options, Torn, Writer};
+
+/// How often epochs are closed where nothing comes in, so that progress can be seen.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What the log's thread is asked to do.
+#[derive(Debug)]
+pub enum Work {
+    /// Append these events.
+    Write(Submission),
+    /// Close the log: nothing comes after.
+    Finish,
+}
+
+/// The log failed, and with it the node.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It cannot be written any more.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Opens the log, and appends what comes until it is told to finish.
+///
+/// # Errors
+/// [`LogError`]; nothing unanswered is then known to be durable.
+pub fn run(
+    config: &Config,
+    queue: &Receiver<Work>,
+    status: &Status,
+    supervisor: &Supervisor,
+) -> Result<(), LogError> {
+    status.log(LogStage::Recovering { checked: 0, of: 0 });
+    let options = Options { segment_bytes: config.log.segment_bytes };
+    let progress = |checked, of| status.log(LogStage::Recovering { checked, of });
+    let (writer, opened) = Writer::open(&config.data, options, progress)?;
+    report(&opened);
+    status.found(opened.events);
+    status.metrics.log_events.set(opened.events as i64);
+    status.metrics.log_bytes.set(opened.bytes as i64);
+    status.metrics.log_segments.set(i64::from(opened.segments));
+    status.log(LogStage::Open);
+    let mut thread = LogThread {
+        clock: Clock::new(config.epoch_ms, opened.epoch),
+        writer,
+        status,
+        supervisor,
+        frame: FrameBuilder::new(),
+        hour: None,
+        latest: opened.epoch,
+        open: 0,
+        closed_at: Instant::now(),
+        dirty: true,
+        full: false,
+    };
+    let outcome = thread.work(queue);
+    status.log(LogStage::Closed);
+    outcome?;
+    if let Err(error) = thread.writer.close() {
+        // All that was answered is durable; only a later damage may be noticed less exactly.
+        warn!("the log was not closed cleanly: {error}");
+    }
+    Ok(())
+}
+
+fn report(opened: &Opened) {
+    let Opened { events, bytes, segments, .. } = opened;
+    info!("the log has {events} events, {bytes} bytes, {segments} segments");
+    if let Some(Torn { position, bytes, fault }) = &opened.torn {
+        warn!("cut {bytes} bytes at {position}, the write of which broke off: {fault}");
+    }
+    if opened.events > 0 && !opened.watermark {
+        warn!("the log has no watermark: damage to its last frame could pass for a broken write");
+    }
+}
+
+struct LogThread<'a> {
+    clock: Clock,
+    writer: Writer,
+    status: &'a Status,
+    supervisor: &'a Supervisor,
+    /// The frame that is being made.
+    frame: FrameBuilder,
+    /// The hour that was logged last.
+    hour: Option<Hour>,
+    /// The epoch of the last frame.
+    latest: Epoch,
+    /// The first epoch that is not closed.
+    open: Epoch,
+    closed_at: Instant,
+    /// Whether there are frames in epochs that are not closed.
+    dirty: bool,
+    /// Whether there was no room the last time.
+    full: bool,
+}
+
+impl LogThread<'_> {
+    fn work(&mut self, queue: &Receiver<Work>) -> Result<(), LogError> {
+        let mut next = None;
+        loop {
+            self.tick()?;
+            let work = match next.take() {
+                Some(work) => Ok(work),
+                None => queue.recv_timeout(self.clock.until_next()),
+            };
+            match work {
+                Ok(Work::Write(first)) => next = self.commit(first, queue)?,
+                Ok(Work::Finish) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// Logs the hour when it is another one, and closes epochs when they are over.
+    fn tick(&mut self) -> Result<(), LogError> {
+        let hour = clock::hour();
+        if self.hour.is_none_or(|logged| logged < hour) {
+            self.frame.clear();
+            self.frame.push(&Event::Clock(hour)).expect("an empty frame has room");
+            if self.append()?.is_ok() {
+                self.hour = Some(hour);
+            }
+        }
+        let epoch = self.clock.epoch();
+        let due = self.dirty || self.closed_at.elapsed() >= IDLE;
+        if due && epoch > self.latest.max(self.open) {
+            self.open = epoch;
+            self.dirty = false;
+            self.closed_at = Instant::now();
+            self.status.metrics.epoch_closed.set(epoch as i64);
+            self.supervisor.close(self.writer.position(), Closing::now(epoch));
+        }
+        Ok(())
+    }
+
+    /// Appends `first` and all that waits behind it as one frame, and answers. Returns what was
+    /// found in the queue and does not belong to it.
+    fn commit(
+        &mut self,
+        first: Submission,
+        queue: &Receiver<Work>,
+    ) -> Result<Option<Work>, LogError> {
+        self.frame.clear();
+        self.frame.extend(&first.frame).expect("an empty frame has room for a whole one");
+        let mut group = vec![first];
+        let mut next = None;
+        for work in queue.try_iter() {
+            match work {
+                Work::Write(more) if self.frame.extend(&more.frame).is_ok() => group.push(more),
+                other => {
+                    next = Some(other);
+                    break;
+                }
+            }
+        }
+        let written = self.append()?;
+        if written.is_ok() {
+            self.status.accepted(u64::from(self.frame.events()));
+        }
+        for submission in group {
+            // A sender that went away does not hear of it, and will send the same again.
+            let _ = submission.reply.send(written);
+        }
+        Ok(next)
+    }
+
+    /// Appends the frame, which may have no events; returns the epoch they are in.
+    fn append(&mut self) -> Result<Result<Epoch, NotWritten>, LogError> {
+        let epoch = self.clock.epoch();
+        if self.frame.is_empty() {
+            return Ok(Ok(epoch));
+        }
+        let started = Instant::now();
+        let appended = self.writer.append(epoch, &mut self.frame);
+        let full = matches!(appended, Err(AppendError::Full(_)));
+        if full != self.full {
+            self.full = full;
+            self.status.log(if full { LogStage::Full } else { LogStage::Open });
+            match full {
+                true => warn!("the disk is full: batches are turned away until there is room"),
+                false => info!("there is room on the disk again: batches are accepted"),
+            }
+        }
+        match appended {
+            Ok(position) => {
+                self.latest = epoch;
+                self.dirty = true;
+                let metrics = &self.status.metrics;
+                metrics.committed(self.frame.events(), started.elapsed());
+                metrics.log_events.inc_by(i64::from(self.frame.events()));
+                metrics.log_bytes.set(self.writer.bytes() as i64);
+                metrics.log_segments.set(i64::from(position.segment));
+                Ok(Ok(epoch))
+            }
+            Err(AppendError::Full(_)) => Ok(Err(NotWritten::Full)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

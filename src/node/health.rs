@@ -1,0 +1,154 @@
+//! What the node says of itself over HTTP: to whoever restarts it, to whoever routes to it, to
+//! Prometheus, and to the page.
+//!
+//! `/v1/status` is ours, not the contract's:
+//! `{"stage", "epoch", "epoch_at_ms", "age_ms", "accepted", "accepted_per_second": [60 numbers,
+//! oldest first], "rules": {…}, "worker": {"stage", "pid", "restarts"}, "log": {"stage", "events",
+//! "bytes", "segments"}, "subscribers"}`, where `epoch`, `epoch_at_ms` (milliseconds since 1970)
+//! and `age_ms` are null until the first epoch is complete, and `accepted` counts from the start.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use dataflows::views::View;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use super::status::{LogStage, Standing, Status, WorkerStage};
+use super::supervise::Supervisor;
+use crate::door::Door;
+use crate::http::live::Live;
+use crate::http::problem;
+use crate::rules::Rules;
+use crate::views::Served;
+
+/// What these pages look at.
+#[derive(Debug)]
+pub struct Health {
+    /// How the node stands.
+    pub status: Arc<Status>,
+    /// For how much waits there.
+    pub door: Arc<Door>,
+    /// For how much the worker owes.
+    pub supervisor: Arc<Supervisor>,
+    /// For how many rows there are.
+    pub served: Arc<Served>,
+    /// For how many subscribers there are.
+    pub live: Arc<Live>,
+    /// The rules in force.
+    pub rules: Rules,
+}
+
+/// How far the node has come, for a person and for a progress bar.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    ready: bool,
+    /// `recovering`, `replaying`, `ready`, `stopping`.
+    stage: &'static str,
+    /// The stage in words, with its numbers.
+    detail: String,
+    epoch: Option<u64>,
+    age_ms: Option<u64>,
+}
+
+/// `/healthz`, `/readyz`, `/metrics`, `/v1/status`.
+pub fn routes(health: Arc<Health>) -> Router {
+    let no_store = HeaderValue::from_static("no-store");
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/v1/status", get(status))
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, no_store))
+        .with_state(health)
+}
+
+/// The process is up: it answers.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// 200 once the log is recovered and the first epoch is complete. It stays so while a worker is
+/// started again: the last epoch is served, and `age_ms` says how old it is.
+async fn readyz(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    let readiness = Readiness::of(&health.status.standing());
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness))
+}
+
+async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    let metrics = &health.status.metrics;
+    let waiting = health.door.waiting();
+    metrics.queue_batches.set(waiting.batches as i64);
+    metrics.queue_bytes.set(waiting.bytes as i64);
+    metrics.epochs_owed.set(health.supervisor.owed() as i64);
+    metrics.subscribers.set(health.live.subscribers() as i64);
+    if let Some(served) = health.status.standing().served {
+        metrics.served_age_seconds.set(served.age().as_secs_f64());
+    }
+    if let Some(snapshot) = health.served.snapshot() {
+        for view in View::ALL {
+            metrics.rows(view, snapshot.table(view).len());
+        }
+    }
+    let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, openmetrics)], metrics.encode())
+}
+
+async fn status(State(health): State<Arc<Health>>) -> Json<Value> {
+    let standing = health.status.standing();
+    let Readiness { stage, epoch, age_ms, .. } = Readiness::of(&standing);
+    let metrics = &health.status.metrics;
+    Json(json!({
+        "stage": stage,
+        "epoch": epoch,
+        "epoch_at_ms": standing.served.map(|served| served.wall_ms),
+        "age_ms": age_ms,
+        "accepted": standing.accepted,
+        "rules": { "integral": health.rules.integral, "attribution": health.rules.attribution },
+        "worker": {
+            "stage": standing.worker.name(),
+            "pid": standing.worker_pid,
+            "restarts": metrics.worker_restarts.get(),
+        },
+        "log": {
+            "stage": standing.log.name(),
+            "events": metrics.log_events.get(),
+            "bytes": metrics.log_bytes.get(),
+            "segments": metrics.log_segments.get(),
+        },
+        "subscribers": health.live.subscribers(),
+        "accepted_per_second": standing.per_second(),
+    }))
+}
+
+impl Readiness {
+    fn of(standing: &Standing) -> Readiness {
+        let (stage, detail) = match (standing.stopping, standing.log, standing.worker) {
+            (true, ..) => ("stopping", "the node is stopping".to_owned()),
+            (_, LogStage::Recovering { checked, of }, _) => {
+                let percent = (checked * 100).checked_div(of).unwrap_or(0);
+                ("recovering", format!("recovering log {percent}%"))
+            }
+            (_, LogStage::Closed, _) => ("recovering", "the log is not open".to_owned()),
+            _ if standing.served.is_some() => ("ready", "ready".to_owned()),
+            (_, _, WorkerStage::Replaying { events }) => {
+                ("replaying", format!("replaying {events} events of {}", standing.found))
+            }
+            _ => ("replaying", "the worker is not up".to_owned()),
+        };
+        Readiness {
+            ready: stage == "ready",
+            stage,
+            detail,
+            epoch: standing.served.map(|served| served.epoch()),
+            age_ms: standing.served.map(|served| served.age().as_millis() as u64),
+        }
+    }
+}

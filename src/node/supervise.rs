@@ -1,0 +1,337 @@
+//! The worker's keeper: starts the process, tells it which epochs to close, takes what it reports,
+//! and starts it again when it dies or hangs.
+//!
+//! A worker is replaced whole: the new one reads the log from its start and reports every row, so
+//! nothing it may have said before needs to be known. Until then the last complete epoch is served,
+//! and the door goes on as if nothing had happened.
+
+use std::collections::VecDeque;
+use std::io::{self, BufReader};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dataflows::domain::Epoch;
+use tracing::{error, info};
+
+use super::status::{Closing, Status, WorkerStage};
+use crate::config::Config;
+use crate::log::Position;
+use crate::protocol::{self, Command, Report};
+use crate::views::Served;
+
+/// The first wait before a worker is started again; each time after doubles it.
+const RESTART: Duration = Duration::from_millis(100);
+
+/// How long a worker may take to end when it is told to.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the threads around a worker share.
+#[derive(Debug)]
+pub struct Supervisor {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The latest epoch that the log has closed, and where it ends.
+    latest: Option<(Position, Closing)>,
+    /// What the present worker was told to close and has not reported, oldest first.
+    owed: VecDeque<Closing>,
+    /// The epoch it was told to close last.
+    asked: Option<Epoch>,
+    /// When it was last heard of.
+    heard: Instant,
+    /// Why it will not be heard of any more.
+    lost: Option<String>,
+    /// The node is stopping.
+    stopping: bool,
+}
+
+/// What there is to do for a worker.
+enum Next {
+    Close(Position, Epoch),
+    Stop,
+    /// End it, for this reason.
+    Replace(String),
+}
+
+/// What the supervisor works with.
+#[derive(Debug)]
+pub struct Post<'a> {
+    /// The configuration of the node.
+    pub config: &'a Config,
+    /// The executable whose subcommand `worker` is the worker.
+    pub program: &'a PathBuf,
+    /// Where the rows go.
+    pub served: &'a Served,
+    /// What is told how the worker stands.
+    pub status: &'a Status,
+}
+
+impl Default for Supervisor {
+    fn default() -> Supervisor {
+        let state = State {
+            latest: None,
+            owed: VecDeque::new(),
+            asked: None,
+            heard: Instant::now(),
+            lost: None,
+            stopping: false,
+        };
+        Supervisor { state: Mutex::new(state), changed: Condvar::new() }
+    }
+}
+
+impl Supervisor {
+    /// The log has closed the epochs below `closing.upper`, all of which is before `end`. Never
+    /// waits: where the worker is behind, it is told of the latest only.
+    pub fn close(&self, end: Position, closing: Closing) {
+        self.lock().latest = Some((end, closing));
+        self.changed.notify_all();
+    }
+
+    /// Makes [`Supervisor::run`] stop the worker and return.
+    pub fn stop(&self) {
+        self.lock().stopping = true;
+        self.changed.notify_all();
+    }
+
+    /// How many epochs the worker owes.
+    pub fn owed(&self) -> usize {
+        self.lock().owed.len()
+    }
+
+    /// Keeps a worker running until [`Supervisor::stop`].
+    pub fn run(&self, post: &Post<'_>) {
+        let wait_max = Duration::from_millis(post.config.worker.restart_ms_max);
+        let mut failures = 0;
+        while self.wait_to_start(wait_before(failures, wait_max)) {
+            if failures > 0 {
+                post.status.metrics.worker_restarts.inc();
+            }
+            let started = Instant::now();
+            let outcome = self.keep(post);
+            post.status.worker_ended();
+            if self.lock().stopping {
+                return;
+            }
+            let reason = outcome.unwrap_or_else(|error| format!("it cannot be started: {error}"));
+            error!("the worker is started again, the last figures stay: {reason}");
+            failures = if started.elapsed() > 2 * wait_max { 1 } else { failures + 1 };
+        }
+    }
+
+    /// Waits until there is something to compute, and `pause` is over; false if there will be none.
+    fn wait_to_start(&self, pause: Duration) -> bool {
+        let over = Instant::now() + pause;
+        let mut state = self.lock();
+        loop {
+            let left = over.saturating_duration_since(Instant::now());
+            if state.stopping {
+                return false;
+            }
+            if state.latest.is_some() && left.is_zero() {
+                return true;
+            }
+            let wait = if left.is_zero() { PATIENCE } else { left };
+            state = self.wait(state, wait);
+        }
+    }
+
+    /// Runs one worker to its end; returns why it ended.
+    fn keep(&self, post: &Post<'_>) -> io::Result<String> {
+        let (ours, theirs) = UnixStream::pair()?;
+        // A group of its own, so that Ctrl-C in a terminal reaches the node only, and in order.
+        let mut child = Process::new(post.program)
+            .arg("worker")
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        info!("worker {} computes from the log", child.id());
+        post.status.worker_started(child.id());
+        {
+            let mut state = self.lock();
+            state.owed.clear();
+            (state.asked, state.lost, state.heard) = (None, None, Instant::now());
+        }
+        let reason = thread::scope(|scope| {
+            scope.spawn(|| {
+                let lost = match self.listen(&ours, post) {
+                    Ok(()) => "it closed the connection".to_owned(),
+                    Err(error) => format!("the connection failed: {error}"),
+                };
+                self.lock().lost = Some(lost);
+                self.changed.notify_all();
+            });
+            let told = self.tell(&ours, post);
+            let reason = told.unwrap_or_else(|error| format!("it cannot be told: {error}"));
+            // Ends the listener, whoever else may hold the other end.
+            end(&mut child);
+            let _ = ours.shutdown(Shutdown::Both);
+            reason
+        });
+        let status = child.wait()?;
+        Ok(format!("{reason} ({status})"))
+    }
+
+    /// Tells the worker what to do until it is lost or the node stops; returns why that is.
+    fn tell(&self, mut stream: &UnixStream, post: &Post<'_>) -> io::Result<String> {
+        let Config { data, workers, rules, worker, .. } = post.config;
+        let start = Command::Start { log: data.clone(), workers: *workers, rules: rules.clone() };
+        protocol::send(&mut stream, &start)?;
+        loop {
+            match self.next(worker.epochs_owed, Duration::from_secs(worker.silent_seconds)) {
+                Next::Close(end, epoch) => {
+                    protocol::send(&mut stream, &Command::Advance { end, epoch })?;
+                }
+                Next::Stop => {
+                    protocol::send(&mut stream, &Command::Stop)?;
+                    self.wait_for_end();
+                    return Ok("the node stops".to_owned());
+                }
+                Next::Replace(reason) => return Ok(reason),
+            }
+        }
+    }
+
+    /// Waits for something to do.
+    fn next(&self, owed_max: usize, silence_max: Duration) -> Next {
+        let mut state = self.lock();
+        loop {
+            if let Some(reason) = &state.lost {
+                return Next::Replace(reason.clone());
+            }
+            if state.stopping {
+                return Next::Stop;
+            }
+            if let Some((end, closing)) = state.latest
+                && state.asked.is_none_or(|asked| asked < closing.upper)
+                && state.owed.len() < owed_max
+            {
+                if state.owed.is_empty() {
+                    state.heard = Instant::now();
+                }
+                state.asked = Some(closing.upper);
+                state.owed.push_back(closing);
+                return Next::Close(end, closing.upper);
+            }
+            let silence = state.heard.elapsed();
+            if !state.owed.is_empty() && silence >= silence_max {
+                return Next::Replace(format!("it has said nothing for {} s", silence.as_secs()));
+            }
+            state = self.wait(state, silence_max.saturating_sub(silence).max(RESTART));
+        }
+    }
+
+    /// Waits until the worker has closed its end, or for so long as it may take.
+    fn wait_for_end(&self) {
+        let since = Instant::now();
+        let mut state = self.lock();
+        while state.lost.is_none() && since.elapsed() < PATIENCE {
+            state = self.wait(state, PATIENCE);
+        }
+    }
+
+    /// Takes reports until the worker closes its end.
+    fn listen(&self, stream: &UnixStream, post: &Post<'_>) -> io::Result<()> {
+        let mut reader = BufReader::new(stream);
+        let mut changes = Vec::new();
+        let mut first = true;
+        while let Some(report) = protocol::receive(&mut reader)? {
+            match report {
+                Report::Reading { events } => {
+                    post.status.worker(WorkerStage::Replaying { events });
+                }
+                Report::Part { changes: mut part } => changes.append(&mut part),
+                Report::Closed { upper, changes: mut part } => {
+                    changes.append(&mut part);
+                    let closing = self.closed(upper)?;
+                    let changes = std::mem::take(&mut changes);
+                    let epoch = match std::mem::take(&mut first) {
+                        true => post.served.replace(upper, changes),
+                        false => post.served.apply(upper, changes),
+                    };
+                    post.status.worker(WorkerStage::Running);
+                    post.status.served(closing);
+                    post.status.metrics.epoch_served.set(epoch as i64);
+                }
+            }
+            self.lock().heard = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// What the worker owed and now has closed: one epoch, or several taken together.
+    fn closed(&self, upper: Epoch) -> io::Result<Closing> {
+        let mut closing = None;
+        {
+            let mut state = self.lock();
+            while state.owed.front().is_some_and(|owed| owed.upper <= upper) {
+                closing = state.owed.pop_front();
+            }
+        }
+        self.changed.notify_all();
+        closing
+            .filter(|closing| closing.upper == upper)
+            .ok_or_else(|| io::Error::other(format!("it closed {upper}, which it did not owe")))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+        self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// How long to wait after so many failures in a row: nothing after the first.
+fn wait_before(failures: u32, wait_max: Duration) -> Duration {
+    match failures {
+        0 | 1 => Duration::ZERO,
+        more => RESTART.saturating_mul(1 << (more - 2).min(20)).min(wait_max),
+    }
+}
+
+/// Ends the process if it has not ended by itself.
+fn end(child: &mut Child) {
+    if !matches!(child.try_wait(), Ok(Some(_))) {
+        // It can only fail where the process has just ended.
+        let _ = child.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_may_close_several_epochs_at_once_but_only_what_it_owes() {
+        let supervisor = Supervisor::default();
+        let owe = |upper| supervisor.lock().owed.push_back(Closing::now(upper));
+        [5, 7, 9].into_iter().for_each(owe);
+        assert_eq!(supervisor.closed(7).expect("owed").upper, 7);
+        assert_eq!(supervisor.owed(), 1);
+        assert!(supervisor.closed(8).is_err());
+        assert!(supervisor.closed(10).is_err());
+        owe(11);
+        assert_eq!(supervisor.closed(11).expect("owed").upper, 11);
+        assert!(supervisor.closed(11).is_err());
+    }
+
+    #[test]
+    fn a_worker_that_dies_is_started_again_at_once_and_then_ever_later() {
+        let waits = (0..9).map(|n| wait_before(n, Duration::from_secs(5)).as_millis());
+        assert!(waits.eq([0, 0, 100, 200, 400, 800, 1600, 3200, 5000]));
+        assert_eq!(wait_before(u32::MAX, Duration::from_secs(5)), Duration::from_secs(5));
+    }
+}
