@@ -16,6 +16,7 @@ pub mod rules;
 pub mod telemetry;
 pub mod world;
 
+pub mod dashboard;
 pub mod engine;
 pub mod views;
 

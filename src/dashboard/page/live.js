@@ -1,0 +1,89 @@
+// One view of the node, kept up to date by server-sent events.
+//
+// The browser resumes a stream that breaks, with the id of the last event; what it gives up on (an
+// answer that is an error) or what falls silent is opened anew here, from the epoch reached.
+
+import { signal } from "./vendor/signals-core.mjs";
+
+const RETRY_MS_MIN = 1000;
+const RETRY_MS_MAX = 10_000;
+/** The node says something every second; a stream silent for so long is dead. */
+const SILENT_MS_MAX = 20_000;
+
+/**
+ * A stream of a view.
+ *
+ * - `state`: "connecting" until the first rows are there, "live", "broken"
+ * - `onSnapshot(rows, epoch)`, `onChanges(changes, epoch)`, `onEpoch(epoch)` are called as they come;
+ *   each changes or snapshot is followed by its epoch
+ */
+export class Stream {
+  constructor(view, parameters, handlers) {
+    this.view = view;
+    this.parameters = parameters;
+    this.handlers = handlers;
+    this.state = signal("connecting");
+    this.epoch = null;
+    this.delay = RETRY_MS_MIN;
+    this.open();
+  }
+
+  /** Follows other rows of the view, from a new snapshot. */
+  follow(parameters) {
+    this.parameters = parameters;
+    this.epoch = null;
+    this.state.value = "connecting";
+    this.open();
+  }
+
+  /** Opens the stream now, in place of what is open or waited for. */
+  open() {
+    this.close();
+    const query = new URLSearchParams(this.parameters);
+    if (this.epoch !== null) query.append("last_event_id", this.epoch);
+    const source = new EventSource(`/v1/views/${this.view}/live?${query}`);
+    source.addEventListener("snapshot", (event) => {
+      const { epoch, rows } = JSON.parse(event.data);
+      this.handlers.onSnapshot(rows, epoch);
+      this.reached(epoch);
+    });
+    source.addEventListener("changes", (event) => {
+      const { epoch, changes } = JSON.parse(event.data);
+      this.handlers.onChanges(changes, epoch);
+      this.reached(epoch);
+    });
+    source.addEventListener("progress", (event) => this.reached(JSON.parse(event.data).epoch));
+    source.addEventListener("error", () => this.failed());
+    this.source = source;
+    this.heardAt = performance.now();
+    this.watchdog = setInterval(() => this.watch(), SILENT_MS_MAX / 4);
+  }
+
+  close() {
+    clearTimeout(this.timer);
+    clearInterval(this.watchdog);
+    this.source?.close();
+  }
+
+  reached(epoch) {
+    this.epoch = epoch;
+    this.delay = RETRY_MS_MIN;
+    this.state.value = "live";
+    this.heardAt = performance.now();
+    this.handlers.onEpoch(epoch);
+  }
+
+  failed() {
+    if (this.epoch !== null) this.state.value = "broken";
+    if (this.source.readyState !== EventSource.CLOSED) return; // the browser tries again
+    this.close();
+    this.timer = setTimeout(() => this.open(), this.delay);
+    this.delay = Math.min(this.delay * 2, RETRY_MS_MAX);
+  }
+
+  watch() {
+    if (performance.now() - this.heardAt < SILENT_MS_MAX) return;
+    if (this.epoch !== null) this.state.value = "broken";
+    this.open();
+  }
+}
