@@ -114,8 +114,7 @@ fn conserved(rows: &[(Row, isize)]) {
 }
 
 fn as_views(rows: &[(Row, isize)]) -> Views {
-    let mut views: Views =
-        View::ALL.iter().map(|view| (view.name(), BTreeMap::new())).collect();
+    let mut views: Views = View::ALL.iter().map(|view| (view.name(), BTreeMap::new())).collect();
     for (row, _) in rows {
         let mut json = Vec::new();
         otklik::views::row_json::write_row(row, &mut json);
