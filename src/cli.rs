@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::compute::{self, ComputeArgs};
+use crate::export::{self, LogArgs};
 use crate::generate::{self, GenerateArgs};
+use crate::node::{self, ServeArgs};
+use crate::{telemetry, worker};
 
 /// Satisfaction values of public services, live and exact, under Order N 120 of the Ministry of
 /// Economic Development of Russia.
@@ -22,11 +25,18 @@ enum Command {
     Compute(ComputeArgs),
     /// Make events of realistic shape, the same for the same seed
     Generate(GenerateArgs),
+    /// Run a node: ingest, log, dataflow, live outputs
+    Serve(ServeArgs),
+    /// Look into the log of a node
+    Log(LogArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Run the dataflow for a node, which starts this by itself
+    #[command(hide = true)]
+    Worker,
 }
 
 /// Runs the program: 0 done, 1 failed, 2 wrong usage.
@@ -35,6 +45,9 @@ pub fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Compute(args) => compute::run(args),
         Command::Generate(args) => generate::run(args),
+        Command::Serve(args) => telemetry::init(None).and_then(|()| node::run(args)),
+        Command::Log(args) => export::run(args),
+        Command::Worker => worker::run(),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "otklik", &mut std::io::stdout());
             Ok(())

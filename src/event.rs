@@ -305,6 +305,25 @@ impl<'a> Event<'a> {
         fields.event()
     }
 
+    /// Its `type`, as the contract writes it; `clock` where it is none of a sender's.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Event::Agency(_) => "agency",
+            Event::Unit(_) => "unit",
+            Event::Service(_) => "service",
+            Event::Tenure(_) => "tenure",
+            Event::Target(_) => "target",
+            Event::Remove(_) => "remove",
+            Event::Fact(_) => "fact",
+            Event::Sms(_) => "sms",
+            Event::Survey(_) => "survey",
+            Event::Form(form) => form.kind.channel().of_message(),
+            Event::Answer(_) => "answer",
+            Event::Retract(_) => "retract",
+            Event::Clock(_) => "clock",
+        }
+    }
+
     /// The event as the dataflow takes it.
     pub fn input(&self) -> Input {
         match self {

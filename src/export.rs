@@ -61,7 +61,8 @@ fn show(data: &Path) -> anyhow::Result<()> {
     println!("{:<14} {:>14} {:>10} {:>12}  epochs", "segment", "bytes", "frames", "events");
     for segment in &found.segments {
         let name = segment.file.file_name().unwrap_or_default().to_string_lossy();
-        let epochs = segment.epochs.map_or("-".to_owned(), |(first, last)| format!("{first}..{last}"));
+        let epochs =
+            segment.epochs.map_or("-".to_owned(), |(first, last)| format!("{first}..{last}"));
         let (bytes, frames, events) = (segment.bytes, segment.frames, segment.events);
         println!("{name:<14} {bytes:>14} {frames:>10} {events:>12}  {epochs}");
         for (kind, count) in &segment.by_type {
@@ -116,7 +117,9 @@ struct Json<'e>(&'e Event<'e>);
 /// Writes `"name": value` for each field that is there.
 macro_rules! fields {
     ($map:ident, $($name:literal: $value:expr),* $(,)?) => {
-        $(if let Some(value) = &$value { $map.serialize_entry($name, value)?; })*
+        {
+            $(if let Some(value) = &$value { $map.serialize_entry($name, value)?; })*
+        }
     };
 }
 
@@ -125,7 +128,9 @@ impl Serialize for Json<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", self.0.type_name())?;
         match self.0 {
-            Event::Agency(a) => fields!(map, "id": Some(&a.id), "name": Some(&a.name), "kind": a.kind.map(agency_kind)),
+            Event::Agency(a) => {
+                fields!(map, "id": Some(&a.id), "name": Some(&a.name), "kind": a.kind.map(agency_kind))
+            }
             Event::Unit(u) => fields!(map,
                 "id": Some(&u.id), "kind": Some(unit_kind(u.kind)), "agency": u.agency,
                 "parent": u.parent, "region": Some(&u.region), "name": Some(&u.name)),

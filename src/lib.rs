@@ -4,10 +4,12 @@ pub mod cli;
 
 pub mod clock;
 pub mod config;
+pub mod door;
 pub mod event;
 pub mod http;
 pub mod lines;
 pub mod log;
+pub mod node;
 pub mod protocol;
 pub mod regions;
 pub mod rules;
@@ -19,6 +21,7 @@ pub mod engine;
 pub mod views;
 
 pub mod compute;
+pub mod export;
 pub mod generate;
 pub mod verify;
 pub mod worker;

@@ -53,9 +53,9 @@ impl Node {
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
         // Any thread of the node may have started it.
         let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-        let of_tasks = tasks.flatten().filter_map(|task| {
-            std::fs::read_to_string(task.path().join("children")).ok()
-        });
+        let of_tasks = tasks
+            .flatten()
+            .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
         let all: String = of_tasks.chain(children).collect();
         all.split_whitespace().next()?.parse().ok()
     }
@@ -183,7 +183,8 @@ async fn nothing_is_lost_or_counted_twice() {
     let base = format!("http://127.0.0.1:{port}");
     let url = format!("{base}/v1/events");
     let mut node = Node::start(&data, port);
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().expect("valid");
+    let client =
+        reqwest::Client::builder().timeout(Duration::from_secs(30)).build().expect("valid");
     let last_epoch = Arc::new(AtomicUsize::new(0));
     let live = format!("{base}/v1/views/manager_periods/live");
     let subscriber = tokio::spawn(subscribe(live, last_epoch.clone()));
@@ -279,13 +280,13 @@ async fn all_rows(client: &reqwest::Client, base: &str) -> BTreeMap<String, Valu
     let mut rows = BTreeMap::new();
     let mut after = String::new();
     loop {
-        let mut url = reqwest::Url::parse(&format!("{base}/v1/views/manager_periods")).expect("valid");
+        let mut url =
+            reqwest::Url::parse(&format!("{base}/v1/views/manager_periods")).expect("valid");
         url.query_pairs_mut().append_pair("limit", "10000");
         if !after.is_empty() {
             url.query_pairs_mut().append_pair("after", &after);
         }
-        let page: Value =
-            client.get(url).send().await.expect("served").json().await.expect("JSON");
+        let page: Value = client.get(url).send().await.expect("served").json().await.expect("JSON");
         for row in page["rows"].as_array().expect("rows") {
             rows.insert(format!("{} {}", row["tenure"], row["period"]), row.clone());
         }

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use dataflows::domain::Form;
 use serde::Serialize;
 
 use crate::config::Limits;
@@ -127,7 +126,7 @@ impl Batch {
         match Event::parse(line) {
             Ok(event) => {
                 self.frame.push(&event)?;
-                *self.accepted.entry(type_of(&event)).or_default() += 1;
+                *self.accepted.entry(event.type_name()).or_default() += 1;
             }
             Err(refusal) => self.refuse(refusal),
         }
@@ -149,28 +148,6 @@ fn too_large(limits: &Limits) -> Refusal {
     Refusal { code: Code::TooLarge, detail }
 }
 
-/// The type of an event as contract § 1 writes it.
-fn type_of(event: &Event<'_>) -> &'static str {
-    match event {
-        Event::Agency(_) => "agency",
-        Event::Unit(_) => "unit",
-        Event::Service(_) => "service",
-        Event::Tenure(_) => "tenure",
-        Event::Target(_) => "target",
-        Event::Remove(_) => "remove",
-        Event::Fact(_) => "fact",
-        Event::Sms(_) => "sms",
-        Event::Survey(_) => "survey",
-        Event::Form(form) => match form.kind {
-            Form::Kiosk => "kiosk",
-            Form::Epgu => "epgu",
-            Form::Site => "site",
-        },
-        Event::Answer(_) => "answer",
-        Event::Retract(_) => "retract",
-        Event::Clock(_) => "clock",
-    }
-}
 
 #[cfg(test)]
 mod tests {

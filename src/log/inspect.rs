@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dataflows::domain::Form;
 
 use super::{Frame, Position, ReadError, Torn, Whole, directory, segment_path};
-use crate::event::Event;
 
 /// A log as [`inspect`] finds it.
 #[derive(Debug)]
@@ -68,32 +66,10 @@ impl Segment {
         let first = self.epochs.map_or(frame.epoch, |(first, _)| first);
         self.epochs = Some((first, frame.epoch));
         for event in frame.events() {
-            *self.by_type.entry(type_of(&event?)).or_default() += 1;
+            *self.by_type.entry(event?.type_name()).or_default() += 1;
             self.events += 1;
         }
         Ok(())
     }
 }
 
-/// The `type` of an event in contract § 1; `clock` is the node's own.
-fn type_of(event: &Event<'_>) -> &'static str {
-    match event {
-        Event::Agency(_) => "agency",
-        Event::Unit(_) => "unit",
-        Event::Service(_) => "service",
-        Event::Tenure(_) => "tenure",
-        Event::Target(_) => "target",
-        Event::Remove(_) => "remove",
-        Event::Fact(_) => "fact",
-        Event::Sms(_) => "sms",
-        Event::Survey(_) => "survey",
-        Event::Form(form) => match form.kind {
-            Form::Kiosk => "kiosk",
-            Form::Epgu => "epgu",
-            Form::Site => "site",
-        },
-        Event::Answer(_) => "answer",
-        Event::Retract(_) => "retract",
-        Event::Clock(_) => "clock",
-    }
-}

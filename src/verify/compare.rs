@@ -32,7 +32,19 @@ pub struct Counts {
 impl Differences {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.views.values().all(|counts| counts.different == 0)
+        self.count() == 0
+    }
+
+    /// How many rows differ.
+    pub fn count(&self) -> u64 {
+        self.views.values().map(|counts| counts.different).sum()
+    }
+
+    /// Adds those of other views.
+    pub fn add(&mut self, other: Differences) {
+        self.first.extend(other.first);
+        self.first.truncate(SHOWN_MAX);
+        self.views.extend(other.views);
     }
 
     /// Notes a row by what is recomputed and what the other side says, `None` where it has no such
@@ -64,9 +76,9 @@ impl fmt::Display for Differences {
         for difference in &self.first {
             writeln!(f, "{difference}")?;
         }
-        let unshown = self.views.values().map(|counts| counts.different).sum::<u64>();
-        if unshown > self.first.len() as u64 {
-            writeln!(f, "… and {} more", unshown - self.first.len() as u64)?;
+        let unshown = self.count() - self.first.len() as u64;
+        if unshown > 0 {
+            writeln!(f, "… and {unshown} more")?;
         }
         for (view, Counts { rows, different }) in &self.views {
             writeln!(f, "{view:>16} {rows:>10} rows, {different} different")?;

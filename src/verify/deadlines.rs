@@ -2,7 +2,7 @@
 //! answered within ten (9.5).
 
 use dataflows::calendar::Hour;
-use dataflows::domain::{Channel, Outcome, Record};
+use dataflows::domain::{Channel, Record};
 use dataflows::id::Id;
 use jiff::Zoned;
 use jiff::civil::Date;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::judge::{Judgement, withdrawn};
 use super::message::{Body, Message};
 use super::reference::Reference;
-use super::sample::calls;
+use super::sample::{calls, is_settled};
 use super::time;
 
 /// Gives the rows of `deadlines` about one record. `drawn` is the list it is drawn in.
@@ -87,13 +87,11 @@ fn call(messages: &[Message], (day, unit): (Date, Id), reference: &Reference) ->
     let first_due = time::closing(day, 2, zone);
     let (due, done) = match calls.as_slice() {
         [] => (first_due, None),
-        [first, rest @ ..] => match first.body {
-            Body::Call(Outcome::NoAnswer | Outcome::CallBack) => {
-                let called_on = time::date_in(zone, first.instant());
-                (time::closing(called_on, 1, zone), rest.first().map(Message::instant))
-            }
-            _ => (first_due, Some(first.instant())),
-        },
+        [first, ..] if is_settled(first) => (first_due, Some(first.instant())),
+        [first, rest @ ..] => {
+            let called_on = time::date_in(zone, first.instant());
+            (time::closing(called_on, 1, zone), rest.first().map(Message::instant))
+        }
     };
     Deadline { kind: "call", unit: Some(unit), due, done }
 }

@@ -5,7 +5,9 @@
 //! keeps all messages by record and computes all rows in one pass, so it is slow to follow a stream
 //! and quick to check one.
 
+mod command;
 mod compare;
+mod dataflow;
 mod deadlines;
 mod judge;
 mod message;
@@ -13,8 +15,12 @@ mod recompute;
 mod reference;
 mod rows;
 mod sample;
+mod served;
+mod source;
 mod sums;
 mod time;
 
+pub use command::{VerifyArgs, run};
 pub use compare::{ActualError, Comparison, Counts, Differences, compare};
+pub use dataflow::dataflow_views;
 pub use recompute::{Recomputation, Row, VIEWS, Views, key};

@@ -253,8 +253,8 @@ fn list_of(
     Some((time::working_day(time::written_date(received)), root))
 }
 
-/// The calls about a record that are not withdrawn, in their order: by time of receipt, then those
-/// that brought a survey first. Copies of one are one.
+/// The calls about a record that are not withdrawn, by time of receipt; of the same moment those
+/// first that settled nothing. Copies of one are one.
 pub fn calls(messages: &[Message]) -> Vec<Message> {
     let of_survey = |message: &&Message| message.channel() == Some(Channel::Survey);
     let mut calls: Vec<Message> = messages.iter().filter(of_survey).copied().collect();
@@ -262,7 +262,13 @@ pub fn calls(messages: &[Message]) -> Vec<Message> {
     calls.retain(|call| call.instant() > withdrawn);
     calls.sort_unstable();
     calls.dedup();
+    calls.sort_by_key(|call| (call.instant(), is_settled(call)));
     calls
+}
+
+/// Whether a call brought the survey, or the citizen's refusal: then nobody calls again.
+pub fn is_settled(call: &Message) -> bool {
+    matches!(call.body, Body::Survey(_) | Body::Call(Outcome::Refused))
 }
 
 fn fnv_1a<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {

@@ -5,7 +5,7 @@
 
 use dataflows::calendar::{Day, Moment};
 use jiff::civil::Date;
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan, Zoned};
 
 use crate::world;
@@ -39,6 +39,13 @@ pub fn date_in(zone: &TimeZone, micros: i64) -> Date {
 
 fn timestamp(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).expect("moments of events lie in 1830..2110")
+}
+
+/// The hour since 1970 UTC at which a day begins in Moscow.
+pub fn midnight_in_moscow(day: Day) -> i64 {
+    let moscow = TimeZoneDatabase::bundled().get("Europe/Moscow").expect("it is bundled");
+    let midnight = date(day).to_zoned(moscow).expect("days of events lie in 1..9999");
+    midnight.timestamp().as_second().div_euclid(3600)
 }
 
 /// D8: `months` after the original date, clamped to the month's last day; `None` past 9999-12-31.
