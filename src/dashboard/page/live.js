@@ -74,7 +74,7 @@ export class Stream {
   }
 
   failed() {
-    if (this.epoch !== null) this.state.value = "broken";
+    this.state.value = "broken";
     if (this.source.readyState !== EventSource.CLOSED) return; // the browser tries again
     this.close();
     this.timer = setTimeout(() => this.open(), this.delay);
@@ -83,7 +83,7 @@ export class Stream {
 
   watch() {
     if (performance.now() - this.heardAt < SILENT_MS_MAX) return;
-    if (this.epoch !== null) this.state.value = "broken";
+    this.state.value = "broken";
     this.open();
   }
 }
