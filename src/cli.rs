@@ -5,9 +5,12 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::compute::{self, ComputeArgs};
+use crate::demo::{self, DemoArgs};
 use crate::export::{self, LogArgs};
 use crate::generate::{self, GenerateArgs};
 use crate::node::{self, ServeArgs};
+use crate::replay::{self, ReplayArgs};
+use crate::verify::{self, VerifyArgs};
 use crate::{telemetry, worker};
 
 /// Satisfaction values of public services, live and exact, under Order N 120 of the Ministry of
@@ -21,12 +24,18 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Show the whole at work: events are made, a node is started, ratings come in live
+    Demo(DemoArgs),
     /// Compute every view of files of events
     Compute(ComputeArgs),
     /// Make events of realistic shape, the same for the same seed
     Generate(GenerateArgs),
     /// Run a node: ingest, log, dataflow, live outputs
     Serve(ServeArgs),
+    /// Send recorded events to a node, and measure how long it takes them
+    Replay(ReplayArgs),
+    /// Recompute every view by a plain program, and compare
+    Verify(VerifyArgs),
     /// Look into the log of a node
     Log(LogArgs),
     /// Print a completion script for a shell
@@ -46,6 +55,9 @@ pub fn main() -> ExitCode {
         Command::Compute(args) => compute::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Serve(args) => telemetry::init(None).and_then(|()| node::run(args)),
+        Command::Demo(args) => telemetry::init(Some("warn")).and_then(|()| demo::run(args)),
+        Command::Replay(args) => replay::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Log(args) => export::run(args),
         Command::Worker => worker::run(),
         Command::Completions { shell } => {

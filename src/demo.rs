@@ -99,7 +99,7 @@ fn make_events(args: &DemoArgs, directory: &Path) -> anyhow::Result<Files> {
         until: Day(today.0 + 1),
     };
     let bar = bar("making events", args.events);
-    let mut make = || -> io::Result<()> {
+    let make = || -> io::Result<()> {
         let mut reference = BufWriter::new(File::create(&files.reference)?);
         let mut events = Split {
             lines: args.events * LOADED_TENTHS / 10,

@@ -35,17 +35,8 @@ mod stream;
 mod territory;
 
 /// What the lines of the stream are counted by.
-const TYPES: [&str; 9] = [
-    "fact",
-    "sms",
-    "survey",
-    "kiosk",
-    "epgu",
-    "site",
-    "answer",
-    "retract",
-    "corrections",
-];
+const TYPES: [&str; 9] =
+    ["fact", "sms", "survey", "kiosk", "epgu", "site", "answer", "retract", "corrections"];
 
 /// Arguments of `otklik generate`.
 #[derive(Clone, Debug, clap::Args)]
@@ -119,42 +110,24 @@ pub struct Summary {
 /// # Errors
 /// If the parameters make no sense, or the files cannot be written.
 pub fn run(args: &GenerateArgs) -> anyhow::Result<()> {
-    let &GenerateArgs {
-        events,
-        seed,
-        from,
-        until,
-        ..
-    } = args;
-    let params = Params {
-        events,
-        seed,
-        from,
-        until,
-    };
+    let &GenerateArgs { events, seed, from, until, .. } = args;
+    let params = Params { events, seed, from, until };
     // Before any file of an earlier run is gone.
     params.check()?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("failed to make the directory {}", args.out.display()))?;
-    let bar = if io::stderr().is_terminal() {
-        ProgressBar::new(events)
-    } else {
-        ProgressBar::hidden()
-    };
+    let bar =
+        if io::stderr().is_terminal() { ProgressBar::new(events) } else { ProgressBar::hidden() };
     let style = "{bar:40} {human_pos}/{human_len} events, {per_sec}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).context("failed to draw a progress bar")?);
 
     let started = Instant::now();
-    let (reference_path, events_path) = (
-        args.out.join("reference.ndjson"),
-        args.out.join("events.ndjson"),
-    );
+    let (reference_path, events_path) =
+        (args.out.join("reference.ndjson"), args.out.join("events.ndjson"));
     let mut reference = create(&reference_path)?;
     let mut stream = create(&events_path)?;
-    let summary = generate(&params, &mut reference, &mut stream, &mut |n| {
-        bar.set_position(n)
-    })
-    .with_context(|| format!("failed to generate into {}", args.out.display()))?;
+    let summary = generate(&params, &mut reference, &mut stream, &mut |n| bar.set_position(n))
+        .with_context(|| format!("failed to generate into {}", args.out.display()))?;
     bar.finish_and_clear();
 
     let seconds = started.elapsed().as_secs_f64();
@@ -192,9 +165,7 @@ pub fn generate(
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<Summary> {
     params.check()?;
-    let &Params {
-        from, until, seed, ..
-    } = params;
+    let &Params { from, until, seed, .. } = params;
     let mut chance = Chance::new(seed, 0);
     let mut country = Country::new(params.events, from, until, &mut chance);
     let mut staff = Staff::new(&country, from, until, &mut chance);
@@ -214,39 +185,20 @@ pub fn generate(
         units: country.units.len(),
         managers: staff.managers.len(),
     };
-    let rhythm = Rhythm {
-        from,
-        until,
-        calendar: territory::working_days(from, until),
-    };
-    stream::write_stream(
-        params,
-        &country,
-        &rhythm,
-        &late,
-        events,
-        progress,
-        &mut summary,
-    )?;
+    let rhythm = Rhythm { from, until, calendar: territory::working_days(from, until) };
+    stream::write_stream(params, &country, &rhythm, &late, events, progress, &mut summary)?;
     Ok(summary)
 }
 
 /// One line in 2,500, but enough to see each kind, and not so many that nothing stands.
 fn correction_count(events: u64) -> usize {
-    if events < 500 {
-        0
-    } else {
-        (events / 2500).clamp(8, 400) as usize
-    }
+    if events < 500 { 0 } else { (events / 2500).clamp(8, 400) as usize }
 }
 
 /// Writes what is told from the start, and returns how many lines that is.
 fn write_reference(country: &Country, staff: &Staff, out: &mut dyn Write) -> io::Result<u64> {
     let mut bytes = Vec::new();
-    country
-        .agencies
-        .iter()
-        .for_each(|agency| lines::agency(&mut bytes, agency));
+    country.agencies.iter().for_each(|agency| lines::agency(&mut bytes, agency));
     for (index, service) in country.services.iter().enumerate().filter(|(_, s)| s.told) {
         lines::service(&mut bytes, country, index, service.listed);
     }
@@ -256,10 +208,7 @@ fn write_reference(country: &Country, staff: &Staff, out: &mut dyn Write) -> io:
     for tenure in staff.tenures.iter().filter(|tenure| tenure.told) {
         lines::tenure(&mut bytes, country, staff, tenure);
     }
-    staff
-        .targets
-        .iter()
-        .for_each(|target| lines::target(&mut bytes, country, target));
+    staff.targets.iter().for_each(|target| lines::target(&mut bytes, country, target));
     out.write_all(&bytes)?;
     out.flush()?;
     Ok(bytes.iter().filter(|&&byte| byte == b'\n').count() as u64)

@@ -4,6 +4,7 @@ pub mod cli;
 
 pub mod clock;
 pub mod config;
+pub mod dashboard;
 pub mod door;
 pub mod event;
 pub mod http;
@@ -16,12 +17,13 @@ pub mod rules;
 pub mod telemetry;
 pub mod world;
 
-pub mod dashboard;
 pub mod engine;
 pub mod views;
 
 pub mod compute;
+pub mod demo;
 pub mod export;
 pub mod generate;
+pub mod replay;
 pub mod verify;
 pub mod worker;

@@ -16,10 +16,13 @@ pub const MOSCOW: &str = "Europe/Moscow";
 /// Zones are resolved to their offsets within these years; before and after, as at the edges.
 const YEARS: std::ops::RangeInclusive<i16> = 2000..=2050;
 
+/// Year, month, day.
+type Civil = (i32, u32, u32);
+
 /// Days that the President declared non-working: a class of their own, beside the production
 /// calendar of the government. First and last day; decrees N 206, 239, 294, 345, 354 of 2020 and
 /// N 242, 595 of 2021.
-const DECREED: [((i32, u32, u32), (i32, u32, u32)); 7] = [
+const DECREED: [(Civil, Civil); 7] = [
     ((2020, 3, 30), (2020, 4, 3)),
     ((2020, 4, 4), (2020, 4, 30)),
     ((2020, 5, 6), (2020, 5, 8)),

@@ -16,8 +16,7 @@ use histories::{Epoch, History};
 use otklik::engine::{self, Batch};
 use otklik::event::Event;
 use otklik::rules::Rules;
-use otklik::verify::dataflow::dataflow_views;
-use otklik::verify::{Recomputation, Views, compare};
+use otklik::verify::{Recomputation, Views, compare, dataflow_views};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -115,8 +114,7 @@ fn conserved(rows: &[(Row, isize)]) {
 }
 
 fn as_views(rows: &[(Row, isize)]) -> Views {
-    let mut views: Views =
-        View::ALL.iter().map(|view| (view.name(), BTreeMap::new())).collect();
+    let mut views: Views = View::ALL.iter().map(|view| (view.name(), BTreeMap::new())).collect();
     for (row, _) in rows {
         let mut json = Vec::new();
         otklik::views::row_json::write_row(row, &mut json);

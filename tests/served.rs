@@ -38,22 +38,13 @@ async fn node(history_changes_max: usize, progress_interval: Duration) -> Node {
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
     let app = routes(served.clone(), live.clone()).fallback(problem::not_found);
     tokio::spawn(axum::serve(listener, app).into_future());
-    Node {
-        served,
-        live,
-        shutdown,
-        url,
-        client: Client::new(),
-    }
+    Node { served, live, shutdown, url, client: Client::new() }
 }
 
 impl Node {
     async fn get(&self, path: &str) -> Response {
         let request = self.client.get(format!("{}{path}", self.url)).send();
-        tokio::time::timeout(PATIENCE, request)
-            .await
-            .expect("in time")
-            .expect("an answer")
+        tokio::time::timeout(PATIENCE, request).await.expect("in time").expect("an answer")
     }
 
     async fn json(&self, path: &str) -> Json {
@@ -69,15 +60,9 @@ impl Node {
         assert_eq!(response.status(), status, "{path}");
         let retry_after = response.headers().contains_key("retry-after");
         assert_eq!(retry_after, status == StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(
-            response.headers()["content-type"],
-            "application/problem+json"
-        );
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
         let problem: Json = response.json().await.expect("JSON");
-        assert_eq!(
-            (&problem["code"], &problem["status"]),
-            (&json!(code), &json!(status.as_u16()))
-        );
+        assert_eq!((&problem["code"], &problem["status"]), (&json!(code), &json!(status.as_u16())));
         assert_eq!(problem["type"], format!("urn:otklik:problem:{code}"));
         assert!(problem["title"].is_string());
         problem
@@ -92,10 +77,7 @@ impl Node {
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
-        Events {
-            response,
-            text: Vec::new(),
-        }
+        Events { response, text: Vec::new() }
     }
 }
 
@@ -138,18 +120,11 @@ impl Events {
 impl Event {
     fn parse(text: &str) -> Event {
         let field = |name: &str| {
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-            line.unwrap_or_else(|| panic!("no {name} in {text}"))
-                .to_owned()
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            line.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
         };
         let data = serde_json::from_str(&field("data")).expect("data are JSON");
-        Event {
-            name: field("event"),
-            id: field("id").parse().expect("an epoch"),
-            data,
-        }
+        Event { name: field("event"), id: field("id").parse().expect("an epoch"), data }
     }
 }
 
@@ -158,27 +133,13 @@ fn pending(reason: PendingReason, count: i64) -> Row {
 }
 
 fn sample(unit: &str, record: u64, order: u32) -> Row {
-    Row::SurveySample {
-        unit: Id::of(unit),
-        day: Day(0),
-        record,
-        order,
-    }
+    Row::SurveySample { unit: Id::of(unit), day: Day(0), record, order }
 }
 
 fn month(scope: Scope, id: &str, month: i32) -> Row {
-    let spread = Spread {
-        scores: [0, 0, 0, 0, month],
-        records: [1],
-        facts: [1],
-    };
+    let spread = Spread { scores: [0, 0, 0, 0, month], records: [1], facts: [1] };
     let spread = Box::new(spread);
-    Row::Month {
-        scope,
-        id: Id::of(id),
-        month: Month(2018 * 12 + month - 1),
-        spread,
-    }
+    Row::Month { scope, id: Id::of(id), month: Month(2018 * 12 + month - 1), spread }
 }
 
 fn all(rows: impl IntoIterator<Item = Row>) -> Vec<(Row, i64)> {
@@ -193,33 +154,21 @@ fn len(list: &Json) -> usize {
 async fn before_the_first_epoch_there_is_nothing_to_serve() {
     let node = node(100, NEVER).await;
     for path in ["/v1/views/units", "/v1/views/units/live"] {
-        node.problem(path, StatusCode::SERVICE_UNAVAILABLE, "not_ready")
-            .await;
+        node.problem(path, StatusCode::SERVICE_UNAVAILABLE, "not_ready").await;
     }
     assert_eq!(node.live.subscribers(), 0);
     node.served.replace(1, Vec::new());
-    assert_eq!(
-        node.json("/v1/views/units").await,
-        json!({"epoch": 0, "rows": [], "next": null})
-    );
+    assert_eq!(node.json("/v1/views/units").await, json!({"epoch": 0, "rows": [], "next": null}));
 }
 
 #[tokio::test]
 async fn wrong_requests_are_answered_with_what_would_be_right() {
     let node = node(100, NEVER).await;
     node.served.replace(1, Vec::new());
-    let problem = node
-        .problem("/v1/views/moods", StatusCode::NOT_FOUND, "unknown_view")
-        .await;
+    let problem = node.problem("/v1/views/moods", StatusCode::NOT_FOUND, "unknown_view").await;
     assert_eq!(len(&problem["views"]), View::ALL.len());
-    node.problem(
-        "/v1/views/moods/live",
-        StatusCode::NOT_FOUND,
-        "unknown_view",
-    )
-    .await;
-    node.problem("/v2", StatusCode::NOT_FOUND, "not_found")
-        .await;
+    node.problem("/v1/views/moods/live", StatusCode::NOT_FOUND, "unknown_view").await;
+    node.problem("/v2", StatusCode::NOT_FOUND, "not_found").await;
     let wrong = [
         ("pending?colour=red", "unknown_column"),
         ("pending/live?colour=red", "unknown_column"),
@@ -233,14 +182,9 @@ async fn wrong_requests_are_answered_with_what_would_be_right() {
         ("%ff", "bad_request"),
     ];
     for (path, code) in wrong {
-        node.problem(&format!("/v1/views/{path}"), StatusCode::BAD_REQUEST, code)
-            .await;
+        node.problem(&format!("/v1/views/{path}"), StatusCode::BAD_REQUEST, code).await;
     }
-    let posted = node
-        .client
-        .post(format!("{}/v1/views", node.url))
-        .send()
-        .await;
+    let posted = node.client.post(format!("{}/v1/views", node.url)).send().await;
     let posted = posted.expect("an answer");
     assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(posted.headers()["content-type"], "application/problem+json");
@@ -250,11 +194,8 @@ async fn wrong_requests_are_answered_with_what_would_be_right() {
 async fn rows_come_in_pages_that_add_up() {
     let node = node(100, NEVER).await;
     let ids = ["a", "a,b", "b%2C", "МФЦ-0"];
-    let rows = ids
-        .iter()
-        .flat_map(|id| (1..=12).map(|m| month(Scope::Unit, id, m)));
-    node.served
-        .replace(8, all(rows.chain([month(Scope::Agency, "a", 3)])));
+    let rows = ids.iter().flat_map(|id| (1..=12).map(|m| month(Scope::Unit, id, m)));
+    node.served.replace(8, all(rows.chain([month(Scope::Agency, "a", 3)])));
 
     let whole = node.json("/v1/views/months").await;
     assert_eq!((&whole["epoch"], &whole["next"]), (&json!(7), &Json::Null));
@@ -284,39 +225,22 @@ async fn rows_come_in_pages_that_add_up() {
     assert_eq!(count("month=2018-03&month=2018-04").await, 9);
     assert_eq!(count("scope=unit&id=nobody").await, 0);
     assert_eq!(count("percent=100&average=5.0&k=12").await, 4);
-    let some = node
-        .json("/v1/views/months?scope=unit&id=%D0%9C%D0%A4%D0%A6-0&limit=1")
-        .await;
-    assert_eq!(
-        (&some["next"], &some["rows"][0]["k"]),
-        (&json!("unit,МФЦ-0,2018-01"), &json!(1))
-    );
+    let some = node.json("/v1/views/months?scope=unit&id=%D0%9C%D0%A4%D0%A6-0&limit=1").await;
+    assert_eq!((&some["next"], &some["rows"][0]["k"]), (&json!("unit,МФЦ-0,2018-01"), &json!(1)));
 }
 
 #[tokio::test]
 async fn answers_are_compressed_for_who_accepts_it() {
     let node = node(100, NEVER).await;
-    node.served
-        .replace(1, all((0..1000).map(|record| sample("U", record, 1))));
+    node.served.replace(1, all((0..1000).map(|record| sample("U", record, 1))));
     let get = async |path: &str| {
-        let request = node
-            .client
-            .get(format!("{}/v1/views/survey_sample{path}", node.url));
-        request
-            .header("Accept-Encoding", "gzip")
-            .send()
-            .await
-            .expect("an answer")
+        let request = node.client.get(format!("{}/v1/views/survey_sample{path}", node.url));
+        request.header("Accept-Encoding", "gzip").send().await.expect("an answer")
     };
     let pages = get("").await;
     assert_eq!(pages.headers()["content-encoding"], "gzip");
     assert!(pages.bytes().await.expect("a body").len() < 20_000);
-    assert!(
-        !get("/live")
-            .await
-            .headers()
-            .contains_key("content-encoding")
-    );
+    assert!(!get("/live").await.headers().contains_key("content-encoding"));
 }
 
 #[tokio::test]
@@ -327,15 +251,9 @@ async fn a_stream_is_a_snapshot_and_then_the_changes() {
     node.served.replace(8, all([pending(NoUnit, 2)]));
     let mut events = node.follow(path, None).await;
     let snapshot = events.expect("snapshot", 7).await;
-    assert_eq!(
-        snapshot,
-        json!({"epoch": 7, "rows": [{"reason": "no_unit", "count": 2}]})
-    );
+    assert_eq!(snapshot, json!({"epoch": 7, "rows": [{"reason": "no_unit", "count": 2}]}));
 
-    node.served.apply(
-        10,
-        vec![(pending(NoRecord, 1), 1), (pending(NoUnit, 2), -1)],
-    );
+    node.served.apply(10, vec![(pending(NoRecord, 1), 1), (pending(NoUnit, 2), -1)]);
     let (no_record, no_unit) = (json!({"reason": "no_record"}), json!({"reason": "no_unit"}));
     assert_eq!(
         events.expect("changes", 9).await["changes"],
@@ -346,14 +264,8 @@ async fn a_stream_is_a_snapshot_and_then_the_changes() {
     );
     // Epochs that change nothing here are no event.
     node.served.apply(11, all([sample("U", 1, 1)]));
-    node.served.apply(
-        12,
-        vec![(pending(NoRecord, 1), -1), (pending(NoRecord, 5), 1)],
-    );
-    assert_eq!(
-        events.expect("changes", 11).await["changes"][0]["row"]["count"],
-        5
-    );
+    node.served.apply(12, vec![(pending(NoRecord, 1), -1), (pending(NoRecord, 5), 1)]);
+    assert_eq!(events.expect("changes", 11).await["changes"][0]["row"]["count"], 5);
     drop(events);
 
     // What was missed between 9 and 11, and nothing else; then, that there is no more.
@@ -367,8 +279,7 @@ async fn a_stream_is_a_snapshot_and_then_the_changes() {
 #[tokio::test]
 async fn an_id_that_cannot_be_resumed_gets_a_snapshot() {
     let node = node(100, NEVER).await;
-    node.served
-        .replace(8, all([pending(PendingReason::NoUnit, 2)]));
+    node.served.replace(8, all([pending(PendingReason::NoUnit, 2)]));
     for id in ["0", "6", "8", "18446744073709551615", "soon", ""] {
         let path = format!("/v1/views/pending/live?last_event_id={id}");
         let mut events = node.follow(&path, None).await;
@@ -385,21 +296,14 @@ async fn free(live: &Live, subscribers: usize) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, freed)
-        .await
-        .expect("the place is free again");
+    tokio::time::timeout(PATIENCE, freed).await.expect("the place is free again");
 }
 
 #[tokio::test]
 async fn a_filtered_stream_sees_rows_come_and_go() {
     let node = node(100, NEVER).await;
-    node.served.replace(
-        1,
-        all([sample("U1", 1, 1), sample("U1", 2, 2), sample("U2", 3, 2)]),
-    );
-    let mut events = node
-        .follow("/v1/views/survey_sample/live?order=2&unit=U1", None)
-        .await;
+    node.served.replace(1, all([sample("U1", 1, 1), sample("U1", 2, 2), sample("U2", 3, 2)]));
+    let mut events = node.follow("/v1/views/survey_sample/live?order=2&unit=U1", None).await;
     assert_eq!(len(&events.expect("snapshot", 0).await["rows"]), 1);
     let changes = vec![
         (sample("U1", 1, 1), -1),
@@ -412,14 +316,8 @@ async fn a_filtered_stream_sees_rows_come_and_go() {
     node.served.apply(2, changes);
     let changes = &events.expect("changes", 1).await["changes"];
     assert_eq!(len(changes), 2);
-    assert_eq!(
-        (&changes[0]["op"], &changes[0]["row"]["record"]),
-        (&json!("upsert"), &json!(1))
-    );
-    assert_eq!(
-        (&changes[1]["op"], &changes[1]["key"]["record"]),
-        (&json!("delete"), &json!(2))
-    );
+    assert_eq!((&changes[0]["op"], &changes[0]["row"]["record"]), (&json!("upsert"), &json!(1)));
+    assert_eq!((&changes[1]["op"], &changes[1]["key"]["record"]), (&json!("delete"), &json!(2)));
 }
 
 #[tokio::test]
@@ -432,10 +330,7 @@ async fn a_silent_stream_says_how_old_it_is() {
     node.served.apply(9, all([sample("U", 1, 1)]));
     loop {
         let event = events.next().await.expect("progress");
-        assert_eq!(
-            (event.name.as_str(), &event.data["epoch"]),
-            ("progress", &json!(event.id))
-        );
+        assert_eq!((event.name.as_str(), &event.data["epoch"]), ("progress", &json!(event.id)));
         if event.id == 8 {
             break;
         }
@@ -448,16 +343,12 @@ async fn a_slow_reader_gets_merged_epochs_and_the_right_rows() {
     const ROWS: u64 = 1000;
     const EPOCHS: u64 = 150;
     let node = node(usize::MAX, NEVER).await;
-    node.served
-        .replace(1, all((0..ROWS).map(|record| sample("U", record, 0))));
+    node.served.replace(1, all((0..ROWS).map(|record| sample("U", record, 0))));
     let mut events = node.follow("/v1/views/survey_sample/live", None).await;
     for epoch in 1..=EPOCHS {
         let order = epoch as u32;
         let changes = (0..ROWS).flat_map(|record| {
-            [
-                (sample("U", record, order - 1), -1),
-                (sample("U", record, order), 1),
-            ]
+            [(sample("U", record, order - 1), -1), (sample("U", record, order), 1)]
         });
         node.served.apply(epoch + 1, changes.collect());
         tokio::task::yield_now().await;
@@ -466,19 +357,12 @@ async fn a_slow_reader_gets_merged_epochs_and_the_right_rows() {
     let (mut seen, mut sets) = (0, 0);
     while seen < EPOCHS {
         let event = events.next().await.expect("more");
-        let list = event
-            .data
-            .get("rows")
-            .or(event.data.get("changes"))
-            .expect("rows or changes");
+        let list = event.data.get("rows").or(event.data.get("changes")).expect("rows or changes");
         for item in list.as_array().expect("a list") {
             let row = item.get("row").unwrap_or(item);
             rows.insert(row["record"].as_u64(), row["order"].as_u64());
         }
-        assert!(
-            rows.values().all(|order| *order == Some(event.id)),
-            "all of one epoch"
-        );
+        assert!(rows.values().all(|order| *order == Some(event.id)), "all of one epoch");
         assert!(event.id > seen || event.name == "snapshot");
         seen = event.id;
         sets += 1;
@@ -513,12 +397,7 @@ async fn places_are_bounded_and_given_back() {
     let mut second = node.follow(path, None).await;
     first.expect("snapshot", 0).await;
     second.expect("snapshot", 0).await;
-    node.problem(
-        path,
-        StatusCode::SERVICE_UNAVAILABLE,
-        "too_many_subscribers",
-    )
-    .await;
+    node.problem(path, StatusCode::SERVICE_UNAVAILABLE, "too_many_subscribers").await;
     assert_eq!(node.live.subscribers(), 2);
     drop(first);
     free(&node.live, 1).await;
@@ -542,9 +421,7 @@ async fn what_the_description_says_is_there() {
     node.served.replace(1, Vec::new());
     let document = node.json("/openapi.json").await;
     let paths = document["paths"].as_object().expect("paths");
-    let of_views = paths
-        .iter()
-        .filter(|(_, methods)| methods["get"]["tags"][0] == "views");
+    let of_views = paths.iter().filter(|(_, methods)| methods["get"]["tags"][0] == "views");
     let mut answered = Vec::new();
     for (path, _) in of_views {
         for view in View::ALL {
@@ -558,22 +435,14 @@ async fn what_the_description_says_is_there() {
         }
         answered.push(path.as_str());
     }
-    let expected = [
-        "/openapi.json",
-        "/v1/views",
-        "/v1/views/{view}",
-        "/v1/views/{view}/live",
-    ];
+    let expected = ["/openapi.json", "/v1/views", "/v1/views/{view}", "/v1/views/{view}/live"];
     answered.sort_unstable();
     assert_eq!(answered, expected);
     assert_references(&document, &document);
     let catalogue = node.json("/v1/views").await;
     let views = catalogue["views"].as_array().expect("views");
     let names: Vec<&Json> = views.iter().map(|view| &view["name"]).collect();
-    assert_eq!(
-        json!(names),
-        document["components"]["schemas"]["View"]["enum"]
-    );
+    assert_eq!(json!(names), document["components"]["schemas"]["View"]["enum"]);
 }
 
 /// Every `$ref` within `part` is to something.
@@ -587,7 +456,5 @@ fn assert_references(document: &Json, part: &Json) {
         Json::Array(items) => items.iter().collect(),
         _ => Vec::new(),
     };
-    children
-        .iter()
-        .for_each(|child| assert_references(document, child));
+    children.iter().for_each(|child| assert_references(document, child));
 }

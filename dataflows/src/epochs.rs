@@ -18,6 +18,9 @@ pub type Rows<'s, D, R = isize> = VecCollection<'s, Epoch, D, R>;
 /// Updates that `logic` puts out, at the epoch it was called with.
 pub type Output<D, R> = Vec<(D, Epoch, R)>;
 
+/// What came for epochs that are open still, with the right to answer at them.
+type Open<D, R> = BTreeMap<Epoch, (Capability<Epoch>, Vec<(D, R)>)>;
+
 /// Calls `logic` once for each epoch that is closed and brought something, in the order of epochs,
 /// with all that it brought (in no particular order), on this worker.
 pub fn per_epoch<'s, D, R, D2, R2, L>(
@@ -39,7 +42,7 @@ where
             Pipeline,
             name,
             move |_, _| {
-                let mut open: BTreeMap<Epoch, (Capability<Epoch>, Vec<(D, R)>)> = BTreeMap::new();
+                let mut open: Open<D, R> = BTreeMap::new();
                 let mut results = Vec::new();
                 move |(input, frontier), output| {
                     input.for_each(|stamp, updates| {

@@ -7,7 +7,7 @@ use differential_dataflow::operators::CountTotal;
 use timely::dataflow::Scope;
 use timely::dataflow::operators::vec::{Map, Partition};
 
-use crate::calendar::{Day, Hour, Moment};
+use crate::calendar::{Day, Hour};
 use crate::domain::{
     Agency, Epoch, Input, Message, Place, Record, Reference, ReferenceKey, Service, Target, Tenure,
     Unit,
@@ -17,7 +17,7 @@ use crate::id::Id;
 use crate::records::{Calls, Outcome, records};
 use crate::reference::{Location, hierarchy, locations, placings, standings, upserts};
 use crate::tally::{Messages, Tally};
-use crate::views::{DeadlineKind, DirectoryRow, Row, Thing};
+use crate::views::{DirectoryRow, Row, Thing};
 use crate::world::{Switches, World};
 use crate::{assess, attribute, conservation, rollup, survey};
 
@@ -217,7 +217,7 @@ struct Outcomes<'s> {
     /// The places there are.
     places: Rows<'s, Place>,
     /// The clocks of offers and reviews, by unit.
-    due: Rows<'s, (Option<Id>, (DeadlineKind, Record, Moment, Option<i64>))>,
+    due: survey::Due<'s>,
     facts: Rows<'s, Id>,
     twice: Rows<'s, (Place, Place)>,
     negative: Rows<'s, (Place, (Day, Record))>,
@@ -237,7 +237,9 @@ impl<'s> Outcomes<'s> {
             };
             (part, (outcome, epoch, diff))
         });
-        let [rated, due, facts, rest] = <[_; 4]>::try_from(parts).ok().expect("four parts");
+        let mut parts = parts.into_iter();
+        let mut part = || parts.next().expect("four parts");
+        let (rated, due, facts, rest) = (part(), part(), part(), part());
         let cells = rated.clone().flat_map(|(outcome, epoch, diff)| match outcome {
             Outcome::Rated(place, day, ratings) => {
                 let cell = (place, (day, ratings.electronic()));

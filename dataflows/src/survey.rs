@@ -220,13 +220,16 @@ pub struct Clock {
     done: Option<i64>,
 }
 
+/// `(unit, (kind, record, started, done µs))`: offers to make and reviews to answer.
+pub type Due<'s> = Rows<'s, (Option<Id>, (DeadlineKind, Record, Moment, Option<i64>))>;
+
 /// The clocks of offers and reviews.
 ///
 /// - in: `(unit, (kind, record, started, done))`
 /// - rule: 7.4, an SMS within one working day of the fact's arrival (at a known unit); 9.5, a
 ///   review answered within 10 working days
 pub fn offers_and_reviews<'s>(
-    due: Rows<'s, (Option<Id>, (DeadlineKind, Record, Moment, Option<i64>))>,
+    due: Due<'s>,
     locations: Rows<'s, (Id, Location)>,
     world: &World,
 ) -> Rows<'s, Clock> {

@@ -148,7 +148,6 @@ fn too_large(limits: &Limits) -> Refusal {
     Refusal { code: Code::TooLarge, detail }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

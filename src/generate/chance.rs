@@ -71,11 +71,10 @@ impl Weighted {
     /// Replaces the weights, keeping the memory.
     pub fn set(&mut self, weights: impl IntoIterator<Item = u32>) {
         self.0.clear();
-        self.0
-            .extend(weights.into_iter().scan(0_u32, |total, weight| {
-                *total += weight;
-                Some(*total)
-            }));
+        self.0.extend(weights.into_iter().scan(0_u32, |total, weight| {
+            *total += weight;
+            Some(*total)
+        }));
     }
 
     /// The sum of the weights.

@@ -33,14 +33,7 @@ pub fn corrections(
     staff: &mut Staff,
     chance: &mut Chance,
 ) -> Vec<Correction> {
-    let mut desk = Desk {
-        from,
-        until,
-        country,
-        staff,
-        chance,
-        touched: BTreeSet::new(),
-    };
+    let mut desk = Desk { from, until, country, staff, chance, touched: BTreeSet::new() };
     let kinds = [
         Desk::appointment_entered_late,
         Desk::tenure_corrected,
@@ -52,12 +45,7 @@ pub fn corrections(
         Desk::service_entered_late,
         Desk::target_removed,
     ];
-    kinds
-        .iter()
-        .cycle()
-        .take(count)
-        .filter_map(|kind| kind(&mut desk))
-        .collect()
+    kinds.iter().cycle().take(count).filter_map(|kind| kind(&mut desk)).collect()
 }
 
 /// What is corrected; each thing once, so that corrections do not undo one another.
@@ -89,12 +77,7 @@ impl Desk<'_> {
         row.told = false;
         let entered = Day(row.from.0 + 14 + self.chance.below(80) as i32);
         let mut line = Vec::new();
-        lines::tenure(
-            &mut line,
-            self.country,
-            self.staff,
-            &self.staff.tenures[tenure],
-        );
+        lines::tenure(&mut line, self.country, self.staff, &self.staff.tenures[tenure]);
         Some(self.on(entered, line))
     }
 
@@ -102,12 +85,7 @@ impl Desk<'_> {
     fn tenure_corrected(&mut self) -> Option<Correction> {
         let tenure = self.untouched_tenure(Desk::is_in_stream)?;
         let mut line = Vec::new();
-        lines::tenure(
-            &mut line,
-            self.country,
-            self.staff,
-            &self.staff.tenures[tenure],
-        );
+        lines::tenure(&mut line, self.country, self.staff, &self.staff.tenures[tenure]);
         let row = &mut self.staff.tenures[tenure];
         row.from =
             Day(row.from.0 + [-1, 1][self.chance.index(2)] * (3 + self.chance.below(60) as i32));
@@ -117,9 +95,7 @@ impl Desk<'_> {
 
     /// A new office, none of the large ones, gives services before it is entered: its ratings wait.
     fn unit_entered_late(&mut self) -> Option<Correction> {
-        let unit = self
-            .untouched_leaf()
-            .filter(|&unit| !self.country.is_large(unit))?;
+        let unit = self.untouched_leaf().filter(|&unit| !self.country.is_large(unit))?;
         self.country.units[unit].told = false;
         let row = &self.country.units[unit];
         let mut line = Vec::new();
@@ -134,13 +110,7 @@ impl Desk<'_> {
         let twin = self.staff.tenures[row].clone();
         let manager = self.chance.index(self.staff.managers.len());
         let from = Day(twin.from.0.max(self.from.0) + self.chance.below(90) as i32);
-        let wrong = Tenure {
-            id: self.staff.next_tenure_id(),
-            manager,
-            from,
-            until: None,
-            ..twin
-        };
+        let wrong = Tenure { id: self.staff.next_tenure_id(), manager, from, until: None, ..twin };
         let mut line = Vec::new();
         lines::remove_tenure(&mut line, &wrong);
         self.touched.insert(Thing::Tenure(self.staff.tenures.len()));
@@ -184,11 +154,7 @@ impl Desk<'_> {
         let from = periods
             .find(|&from| from >= self.from)
             .filter(|&from| from < self.until && row.until.is_none_or(|until| from < until))?;
-        let target = Target {
-            unit: row.unit,
-            from,
-            percent: "91.5",
-        };
+        let target = Target { unit: row.unit, from, percent: "91.5" };
         let mut line = Vec::new();
         lines::target(&mut line, self.country, &target);
         let entered = Day((from.0 + self.chance.below(200) as i32).min(self.until.0 - 1));
@@ -286,9 +252,6 @@ impl Desk<'_> {
     /// The line, entered in office hours of Moscow on a day.
     fn on(&mut self, day: Day, line: Vec<u8>) -> Correction {
         let hours = 6 * 3600 + self.chance.span(9 * 3600);
-        Correction {
-            arrives: i64::from(day.0) * 86_400 + hours,
-            line,
-        }
+        Correction { arrives: i64::from(day.0) * 86_400 + hours, line }
     }
 }

@@ -44,8 +44,7 @@ impl<'a> Line<'a> {
 
     fn record(mut self, record: u64) -> Line<'a> {
         self.key("record");
-        self.0
-            .extend_from_slice(itoa::Buffer::new().format(record).as_bytes());
+        self.0.extend_from_slice(itoa::Buffer::new().format(record).as_bytes());
         self
     }
 
@@ -141,28 +140,13 @@ pub fn message(out: &mut Vec<u8>, country: &Country, record: u64, at: Stamp, bod
     // Small differences that do not matter to any figure come from the record id.
     let variety = (record / 3) as usize;
     match body {
-        Body::Fact {
-            place,
-            provided,
-            phone,
-        } => {
+        Body::Fact { place, provided, phone } => {
             let line = Line::new(out, "fact")
                 .record(record)
                 .place(country, place, provided)
                 .moment("received_at", at)
-                .text(
-                    "vendor",
-                    VENDORS[if place.mfc.is_some() {
-                        0
-                    } else {
-                        1 + variety % 2
-                    }],
-                );
-            if phone {
-                line.bare("phone", "true").end()
-            } else {
-                line.end()
-            }
+                .text("vendor", VENDORS[if place.mfc.is_some() { 0 } else { 1 + variety % 2 }]);
+            if phone { line.bare("phone", "true").end() } else { line.end() }
         }
         Body::Sms(reply) => sms(out, record, at, reply),
         Body::Survey(result) => {
@@ -172,22 +156,11 @@ pub fn message(out: &mut Vec<u8>, country: &Country, record: u64, at: Stamp, bod
                 Err(Outcome::CallBack) => ("call_back", None),
                 Err(Outcome::Refused) => ("refused", None),
             };
-            let line = Line::new(out, "survey")
-                .record(record)
-                .text("outcome", outcome);
-            let line = if let Some(scores) = scores {
-                line.scores(scores)
-            } else {
-                line
-            };
+            let line = Line::new(out, "survey").record(record).text("outcome", outcome);
+            let line = if let Some(scores) = scores { line.scores(scores) } else { line };
             line.moment("received_at", at).end();
         }
-        Body::Form {
-            form,
-            scores,
-            place,
-            happy,
-        } => {
+        Body::Form { form, scores, place, happy } => {
             let kind = form.channel().of_message();
             let line = Line::new(out, kind).record(record);
             let line = match place {
@@ -204,10 +177,7 @@ pub fn message(out: &mut Vec<u8>, country: &Country, record: u64, at: Stamp, bod
                 }
             }
         }
-        Body::Answer => Line::new(out, "answer")
-            .record(record)
-            .moment("answered_at", at)
-            .end(),
+        Body::Answer => Line::new(out, "answer").record(record).moment("answered_at", at).end(),
         Body::Retract(channel) => Line::new(out, "retract")
             .record(record)
             .text("channel", channel.of_message())
@@ -247,9 +217,7 @@ pub fn unit(out: &mut Vec<u8>, country: &Country, unit: &Unit, parent: Option<us
         UnitKind::Subdivision => "subdivision",
         UnitKind::Mfc => "mfc",
     };
-    let line = Line::new(out, "unit")
-        .text("id", &unit.id)
-        .text("kind", kind);
+    let line = Line::new(out, "unit").text("id", &unit.id).text("kind", kind);
     let line = match unit.agency {
         Some(agency) => line.text("agency", &country.agencies[agency].id),
         None => line,
@@ -258,9 +226,7 @@ pub fn unit(out: &mut Vec<u8>, country: &Country, unit: &Unit, parent: Option<us
         Some(parent) => line.text("parent", &country.units[parent].id),
         None => line,
     };
-    line.text("region", &unit.okato)
-        .text("name", &unit.name)
-        .end();
+    line.text("region", &unit.okato).text("name", &unit.name).end();
 }
 
 /// The upsert of a service.
@@ -299,10 +265,7 @@ pub fn target(out: &mut Vec<u8>, country: &Country, target: &Target) {
 
 /// The removal of a tenure.
 pub fn remove_tenure(out: &mut Vec<u8>, tenure: &Tenure) {
-    Line::new(out, "remove")
-        .text("of", "tenure")
-        .text("id", &tenure.id)
-        .end();
+    Line::new(out, "remove").text("of", "tenure").text("id", &tenure.id).end();
 }
 
 /// The removal of a target.
@@ -353,29 +316,17 @@ mod tests {
             (-1, 0, "1969-12-31T23:59:59+00:00"),
         ] {
             let mut out = Vec::new();
-            write_moment(
-                &mut out,
-                Stamp {
-                    second,
-                    offset_minutes,
-                },
-            );
+            write_moment(&mut out, Stamp { second, offset_minutes });
             assert_eq!(String::from_utf8(out).expect("ASCII"), expected);
         }
     }
 
     #[test]
     fn texts_of_the_catalogue_are_json_as_they_stand() {
-        let plain = ODD_REPLIES
-            .iter()
-            .chain(REVIEWS.into_iter().flatten())
-            .chain(REASONS);
+        let plain = ODD_REPLIES.iter().chain(REVIEWS.into_iter().flatten()).chain(REASONS);
         let padded = PADDINGS.iter().flat_map(|(before, after)| [before, after]);
         for text in plain.chain(padded) {
-            assert!(
-                serde_json::from_str::<String>(&format!("\"{text}\"")).is_ok(),
-                "{text:?}"
-            );
+            assert!(serde_json::from_str::<String>(&format!("\"{text}\"")).is_ok(), "{text:?}");
         }
     }
 }

@@ -21,11 +21,7 @@ pub fn scores(chance: &mut Chance, criteria: u8, happy: bool) -> Scores {
     let mut bits = chance.bits();
     let partial = chance.myriad(1400);
     // The last criterion is never left out.
-    let skipped = if partial {
-        chance.below(1 << (criteria - 1))
-    } else {
-        0
-    };
+    let skipped = if partial { chance.below(1 << (criteria - 1)) } else { 0 };
     let mut scores = Scores::NONE;
     for criterion in Criterion::ALL.into_iter().take(usize::from(criteria)) {
         let drawn = (bits & 0xff) as u8;
@@ -33,11 +29,7 @@ pub fn scores(chance: &mut Chance, criteria: u8, happy: bool) -> Scores {
         if skipped >> (criterion.get() - 1) & 1 == 1 {
             continue;
         }
-        let strict = if criterion.get() == 2 {
-            drawn.saturating_add(4)
-        } else {
-            drawn
-        };
+        let strict = if criterion.get() == 2 { drawn.saturating_add(4) } else { drawn };
         let score = match (happy, strict) {
             (true, 0..208) => 5,
             (true, 208..253) => 4,
@@ -61,24 +53,14 @@ mod tests {
         let mut chance = Chance::new(1, 0);
         for criteria in [5, 8] {
             for (happy, percents) in [(true, 97..=99), (false, 18..=26)] {
-                let forms: Vec<Scores> = (0..5000)
-                    .map(|_| scores(&mut chance, criteria, happy))
-                    .collect();
-                let all: Vec<Score> = forms
-                    .iter()
-                    .flat_map(|form| form.iter().map(|(_, score)| score))
-                    .collect();
+                let forms: Vec<Scores> =
+                    (0..5000).map(|_| scores(&mut chance, criteria, happy)).collect();
+                let all: Vec<Score> =
+                    forms.iter().flat_map(|form| form.iter().map(|(_, score)| score)).collect();
                 let positive = all.iter().filter(|score| score.is_positive()).count();
-                assert!(
-                    percents.contains(&(positive * 100 / all.len())),
-                    "{positive}"
-                );
+                assert!(percents.contains(&(positive * 100 / all.len())), "{positive}");
                 assert!(all.len() < 5000 * usize::from(criteria));
-                assert!(
-                    forms
-                        .iter()
-                        .all(|form| form.iter().all(|(c, _)| c.get() <= criteria))
-                );
+                assert!(forms.iter().all(|form| form.iter().all(|(c, _)| c.get() <= criteria)));
                 assert!(forms.iter().all(|form| !form.is_empty()));
             }
         }

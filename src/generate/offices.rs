@@ -80,18 +80,9 @@ impl Country {
         let offices = (3 * events.isqrt()).clamp(60, 13_000) as usize;
         let territories = territories((offices / 5).clamp(20, 85), from, until);
         let (agencies, services) = agencies(AGENCIES_MIN + offices / 150, &territories);
-        let mut country = Country {
-            territories,
-            agencies,
-            services,
-            units: Vec::new(),
-            doors: Vec::new(),
-        };
-        let people: usize = country
-            .territories
-            .iter()
-            .map(|t| t.population as usize)
-            .sum();
+        let mut country =
+            Country { territories, agencies, services, units: Vec::new(), doors: Vec::new() };
+        let people: usize = country.territories.iter().map(|t| t.population as usize).sum();
         let spread = offices.saturating_sub(OFFICES_MIN * country.territories.len());
         for territory in 0..country.territories.len() {
             let share = spread * country.territories[territory].population as usize / people;
@@ -109,19 +100,9 @@ impl Country {
         let agency = self.units[unit].agency.map(|agency| &self.agencies[agency]);
         let agency = agency.expect("the offices listed are those of agencies");
         let service = agency.first_service + agency.demand.pick(chance);
-        let through_mfc = if self.services[service].listed {
-            3500
-        } else {
-            9200
-        };
-        let mfc = chance
-            .myriad(through_mfc)
-            .then(|| doors.mfcs[doors.mfc_demand.pick(chance)]);
-        Place {
-            unit: unit as u32,
-            service: service as u16,
-            mfc: mfc.map(|mfc| mfc as u32),
-        }
+        let through_mfc = if self.services[service].listed { 3500 } else { 9200 };
+        let mfc = chance.myriad(through_mfc).then(|| doors.mfcs[doors.mfc_demand.pick(chance)]);
+        Place { unit: unit as u32, service: service as u16, mfc: mfc.map(|mfc| mfc as u32) }
     }
 
     /// Another service of the same agency, or the same where it has one only.
@@ -129,10 +110,7 @@ impl Country {
         let agency = &self.agencies[self.services[usize::from(place.service)].agency];
         let offset =
             (usize::from(place.service) + 1 - agency.first_service) % agency.model.services.len();
-        Place {
-            service: (agency.first_service + offset) as u16,
-            ..place
-        }
+        Place { service: (agency.first_service + offset) as u16, ..place }
     }
 
     /// Content visitors of 10,000 at a place when `elapsed` of `length` days of the stream are
@@ -167,18 +145,12 @@ impl Country {
 
         let weights: Vec<u32> = self.units[first_office..]
             .iter()
-            .map(|unit| {
-                unit.agency
-                    .map_or(0, |agency| self.agencies[agency].model.weight)
-            })
+            .map(|unit| unit.agency.map_or(0, |agency| self.agencies[agency].model.weight))
             .collect();
         let order = weighted_order(chance, &weights);
         self.doors.push(Doors {
             office_demand: Weighted::zipf(order.len()),
-            offices: order
-                .into_iter()
-                .map(|index| first_office + index)
-                .collect(),
+            offices: order.into_iter().map(|index| first_office + index).collect(),
             mfc_demand: Weighted::zipf(mfcs),
             mfcs: (first_mfc..first_mfc + mfcs).collect(),
         });
@@ -191,16 +163,11 @@ impl Country {
         let here: Vec<usize> = (0..self.agencies.len())
             .filter(|&agency| ["", okato].contains(&self.agencies[agency].model.region))
             .collect();
-        let weights: Vec<u32> = here
-            .iter()
-            .map(|&agency| self.agencies[agency].model.weight)
-            .collect();
+        let weights: Vec<u32> =
+            here.iter().map(|&agency| self.agencies[agency].model.weight).collect();
         let mut heads: Vec<Vec<usize>> = Vec::new();
         let mut head_weights = Vec::new();
-        for index in weighted_order(chance, &weights)
-            .into_iter()
-            .take(count / 2 + 1)
-        {
+        for index in weighted_order(chance, &weights).into_iter().take(count / 2 + 1) {
             let agency = Some(here[index]);
             heads.push(vec![self.units.len()]);
             head_weights.push(weights[index]);
@@ -209,27 +176,12 @@ impl Country {
         let demand = Weighted::new(head_weights);
         for _ in heads.len()..count {
             let own = &mut heads[demand.pick(chance)];
-            let below = if chance.myriad(2500) {
-                *chance.pick(own)
-            } else {
-                own[0]
-            };
-            let parent = if self.units[below].depth < 2 {
-                below
-            } else {
-                own[0]
-            };
+            let below = if chance.myriad(2500) { *chance.pick(own) } else { own[0] };
+            let parent = if self.units[below].depth < 2 { below } else { own[0] };
             let number = own.len() - 1;
             own.push(self.units.len());
             let agency = self.units[parent].agency;
-            self.found(
-                UnitKind::Subdivision,
-                agency,
-                Some(parent),
-                territory,
-                number,
-                chance,
-            );
+            self.found(UnitKind::Subdivision, agency, Some(parent), territory, number, chance);
         }
     }
 
@@ -243,12 +195,7 @@ impl Country {
         number: usize,
         chance: &mut Chance,
     ) {
-        let Territory {
-            okato,
-            name: place,
-            name_dative,
-            ..
-        } = &self.territories[territory];
+        let Territory { okato, name: place, name_dative, .. } = &self.territories[territory];
         let (okato, district) = match parent {
             // A head office has the subject's own code, the others that of a district: 201..299.
             None => (format!("{okato:0<11}"), String::new()),
@@ -258,10 +205,7 @@ impl Country {
                     0 => String::new(),
                     times => format!(" № {}", times + 1),
                 };
-                (
-                    format!("{okato}2{:02}", number % 99 + 1),
-                    format!("{district} району{again}"),
-                )
+                (format!("{okato}2{:02}", number % 99 + 1), format!("{district} району{again}"))
             }
         };
         let model = agency.map(|agency| self.agencies[agency].model);
@@ -292,9 +236,7 @@ impl Country {
 fn agencies(count: usize, territories: &[Territory]) -> (Vec<Agency>, Vec<Service>) {
     let (everywhere, local): (Vec<_>, Vec<_>) =
         AGENCIES.iter().partition(|model| model.region.is_empty());
-    let local = local
-        .into_iter()
-        .filter(|m| territories.iter().any(|t| t.okato == m.region));
+    let local = local.into_iter().filter(|m| territories.iter().any(|t| t.okato == m.region));
     let (mut agencies, mut services) = (Vec::new(), Vec::new());
     for (index, model) in everywhere.into_iter().take(count).chain(local).enumerate() {
         let first_service = services.len();
@@ -306,13 +248,7 @@ fn agencies(count: usize, territories: &[Territory]) -> (Vec<Agency>, Vec<Servic
         });
         for &(name, listed) in model.services {
             let id = (10_000_050_001 + services.len() as u64).to_string();
-            services.push(Service {
-                id,
-                agency: index,
-                name,
-                listed,
-                told: true,
-            });
+            services.push(Service { id, agency: index, name, listed, told: true });
         }
     }
     (agencies, services)
@@ -350,10 +286,7 @@ mod tests {
         let regions = Regions::embedded();
         let country = country(1_000_000);
         for unit in &country.units {
-            assert_eq!(
-                regions.subject(&unit.okato),
-                country.territories[unit.territory].okato
-            );
+            assert_eq!(regions.subject(&unit.okato), country.territories[unit.territory].okato);
             assert_eq!(unit.parent.is_none(), unit.depth == 0);
             if let Some(parent) = unit.parent {
                 assert_eq!(country.units[parent].agency, unit.agency);
@@ -367,11 +300,7 @@ mod tests {
     #[test]
     fn a_small_country_still_has_all_kinds() {
         let country = country(1000);
-        assert!(
-            (80..100).contains(&country.units.len()),
-            "{}",
-            country.units.len()
-        );
+        assert!((80..100).contains(&country.units.len()), "{}", country.units.len());
         assert!(country.agencies.len() >= AGENCIES_MIN);
         for kind in [UnitKind::Territorial, UnitKind::Subdivision, UnitKind::Mfc] {
             assert!(country.units.iter().any(|unit| unit.kind == kind));

@@ -39,10 +39,7 @@ pub struct Queue {
 impl Queue {
     /// An empty queue that starts with this hour since 1970 UTC.
     pub fn new(hour: i64) -> Queue {
-        Queue {
-            hour,
-            buckets: VecDeque::new(),
-        }
+        Queue { hour, buckets: VecDeque::new() }
     }
 
     /// Adds an item.
@@ -78,16 +75,11 @@ mod tests {
     fn hours_come_in_order_and_ties_as_they_were_added() {
         let mut queue = Queue::new(10);
         for (index, arrives) in [39_600, 36_005, 36_001, 36_005].into_iter().enumerate() {
-            queue.push(Item {
-                arrives,
-                what: What::Correction(index),
-            });
+            queue.push(Item { arrives, what: What::Correction(index) });
         }
         let mut taken = Vec::new();
         let mut take = |item: &Item| {
-            let What::Correction(index) = item.what else {
-                panic!("only corrections are queued")
-            };
+            let What::Correction(index) = item.what else { panic!("only corrections are queued") };
             taken.push(index);
         };
         queue.drain_hour(&mut take);

@@ -42,10 +42,7 @@ impl LocalHour {
     pub fn of(hour: i64, territory: &Territory) -> LocalHour {
         let minutes = hour * 60 + i64::from(territory.zone.offset_minutes(hour * 3_600_000_000));
         let local = minutes.div_euclid(60);
-        LocalHour {
-            day: Day(local.div_euclid(24) as i32),
-            hour: local.rem_euclid(24) as usize,
-        }
+        LocalHour { day: Day(local.div_euclid(24) as i32), hour: local.rem_euclid(24) as usize }
     }
 }
 

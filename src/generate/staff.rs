@@ -44,11 +44,7 @@ pub struct Staff {
 impl Staff {
     /// Tenures of every unit but one in fifty, from years before `from` until after `until`.
     pub fn new(country: &Country, from: Day, until: Day, chance: &mut Chance) -> Staff {
-        let mut staff = Staff {
-            managers: Vec::new(),
-            tenures: Vec::new(),
-            targets: Vec::new(),
-        };
+        let mut staff = Staff { managers: Vec::new(), tenures: Vec::new(), targets: Vec::new() };
         // Managers who left an office, by agency (the last is the МФЦ's): some take another.
         let mut free: Vec<Vec<Free>> = vec![Vec::new(); country.agencies.len() + 1];
         for unit in 0..country.units.len() {
@@ -88,23 +84,12 @@ impl Staff {
             let manager = self.appoint(unit, start, free, chance);
             let id = self.next_tenure_id();
             let until = (!open).then_some(end);
-            self.tenures.push(Tenure {
-                id,
-                manager,
-                unit,
-                from: start,
-                until,
-                told: true,
-            });
+            self.tenures.push(Tenure { id, manager, unit, from: start, until, told: true });
             self.set_targets(unit, start, until, from, chance);
             if open {
                 return;
             }
-            free.push(Free {
-                manager,
-                unit,
-                left: end,
-            });
+            free.push(Free { manager, unit, left: end });
             start = match chance.below(100) {
                 0..12 => Day(end.0 + 10 + chance.below(120) as i32),
                 12..18 => Day(end.0 - 5 - chance.below(40) as i32),
@@ -122,9 +107,8 @@ impl Staff {
         chance: &mut Chance,
     ) -> usize {
         if chance.myriad(1700)
-            && let Some(index) = free
-                .iter()
-                .position(|free| free.left <= start && free.unit != unit)
+            && let Some(index) =
+                free.iter().position(|free| free.left <= start && free.unit != unit)
         {
             return free.swap_remove(index).manager;
         }
@@ -132,10 +116,7 @@ impl Staff {
         let [given, patronymics] = GIVEN[man];
         let ending = if man == 1 { "" } else { "а" };
         let (surname, given) = (chance.pick(SURNAMES), chance.pick(given));
-        self.managers.push(format!(
-            "{surname}{ending} {given} {}",
-            chance.pick(patronymics)
-        ));
+        self.managers.push(format!("{surname}{ending} {given} {}", chance.pick(patronymics)));
         self.managers.len() - 1
     }
 
@@ -156,11 +137,7 @@ impl Staff {
             }
             if start.plus_months(12 * year + 12) > from && chance.myriad(800) {
                 let percent = *chance.pick(&["90", "92.5", "85", "95", "88", "93.75"]);
-                self.targets.push(Target {
-                    unit,
-                    from: period,
-                    percent,
-                });
+                self.targets.push(Target { unit, from: period, percent });
             }
         }
     }
@@ -197,23 +174,10 @@ mod tests {
             })
         };
         assert!(next(|until, from| until < from) && next(|until, from| until > from));
-        assert!(
-            staff
-                .tenures
-                .iter()
-                .any(|t| t.from.to_string().ends_with("-02-29"))
-        );
+        assert!(staff.tenures.iter().any(|t| t.from.to_string().ends_with("-02-29")));
         assert!(staff.tenures.iter().any(|t| t.until.is_none()));
-        assert!(
-            staff
-                .tenures
-                .iter()
-                .all(|t| t.until.is_none_or(|until| until > t.from))
-        );
+        assert!(staff.tenures.iter().all(|t| t.until.is_none_or(|until| until > t.from)));
         assert!(!staff.targets.is_empty());
-        assert!(
-            staff.managers.len() < staff.tenures.len(),
-            "some serve twice"
-        );
+        assert!(staff.managers.len() < staff.tenures.len(), "some serve twice");
     }
 }

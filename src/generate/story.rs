@@ -50,14 +50,7 @@ impl<'a> Teller<'a> {
         events: u64,
         planned: u64,
     ) -> Teller<'a> {
-        Teller {
-            country,
-            rhythm,
-            chance,
-            events,
-            planned,
-            next_record: 18_000_000_001,
-        }
+        Teller { country, rhythm, chance, events, planned, next_record: 18_000_000_001 }
     }
 
     /// Lines of the stream that are queued or sent.
@@ -77,29 +70,15 @@ impl<'a> Teller<'a> {
         self.next_record += 1 + u64::from(self.chance.below(3));
         let place = self.country.visit(territory, &mut self.chance);
         let happy = self.is_happy(place, self.territory(territory).day(at));
-        let mut visit = Visit {
-            record,
-            territory,
-            place,
-            at,
-            happy,
-        };
-        let [fact, kiosk, epgu] = if open {
-            odds::BEGIN_OPEN
-        } else {
-            odds::BEGIN_CLOSED
-        };
+        let mut visit = Visit { record, territory, place, at, happy };
+        let [fact, kiosk, epgu] = if open { odds::BEGIN_OPEN } else { odds::BEGIN_CLOSED };
         let drawn = self.chance.below(1000);
         if drawn < fact {
             self.fact(queue, visit);
         } else if drawn < fact + kiosk {
             self.form(queue, visit, Form::Kiosk, at, true);
         } else {
-            let form = if drawn < fact + kiosk + epgu {
-                Form::Epgu
-            } else {
-                Form::Site
-            };
+            let form = if drawn < fact + kiosk + epgu { Form::Epgu } else { Form::Site };
             visit.place = self.online_place(visit);
             self.form(queue, visit, form, at, true);
         }
@@ -117,12 +96,7 @@ impl<'a> Teller<'a> {
     /// A registered fact and what follows from it. Facts are sent hours after the service; who
     /// rates at the kiosk does so on the spot, so that his rating waits for its fact.
     fn fact(&mut self, queue: &mut Queue, visit: Visit) {
-        let Visit {
-            territory,
-            place,
-            at,
-            ..
-        } = visit;
+        let Visit { territory, place, at, .. } = visit;
         let rated_on_the_spot = self.chance.myriad(odds::KIOSK_BEFORE_FACT);
         let (provided_at, received) = if rated_on_the_spot {
             self.form(queue, visit, Form::Kiosk, at, false);
@@ -133,35 +107,14 @@ impl<'a> Teller<'a> {
         };
         let provided = self.territory(territory).day(provided_at);
         let phone = self.chance.myriad(odds::LEFT_PHONE);
-        let visit = Visit {
-            at: received,
-            ..visit
-        };
+        let visit = Visit { at: received, ..visit };
         if !self.chance.myriad(odds::LOST_FACT) {
-            self.send(
-                queue,
-                visit,
-                received,
-                Body::Fact {
-                    place,
-                    provided,
-                    phone,
-                },
-            );
+            self.send(queue, visit, received, Body::Fact { place, provided, phone });
         }
         if self.chance.myriad(odds::OTHER_FACT) {
             let place = self.country.other_service(place);
             let again = received + HOUR + self.chance.span(3 * DAY);
-            self.send(
-                queue,
-                visit,
-                again,
-                Body::Fact {
-                    place,
-                    provided,
-                    phone,
-                },
-            );
+            self.send(queue, visit, again, Body::Fact { place, provided, phone });
         }
         if phone {
             self.sms(queue, visit);
@@ -221,11 +174,7 @@ impl<'a> Teller<'a> {
     fn calls(&mut self, queue: &mut Queue, visit: Visit, after: i64, happy: bool) {
         let mut day = self.territory(visit.territory).day(after);
         for call in 0..3 {
-            let wait = if call == 0 {
-                1 + self.chance.below(2)
-            } else {
-                1
-            };
+            let wait = if call == 0 { 1 + self.chance.below(2) } else { 1 };
             day = self.rhythm.calendar.after(day, wait);
             let at = self.in_hours(visit.territory, day, 10, 9);
             let completed = if call == 0 { 55 } else { 60 };
@@ -253,53 +202,22 @@ impl<'a> Teller<'a> {
     /// A kiosk, ЕПГУ or site message; `own` if it names its place itself.
     fn form(&mut self, queue: &mut Queue, visit: Visit, form: Form, at: i64, own: bool) {
         let criteria = if form == Form::Epgu { 8 } else { 5 };
-        let days_since = if form == Form::Kiosk {
-            0
-        } else {
-            self.chance.span(4)
-        };
+        let days_since = if form == Form::Kiosk { 0 } else { self.chance.span(4) };
         let provided = self.territory(visit.territory).day(at - days_since * DAY);
         let place = own.then_some((visit.place, provided));
         let happy = visit.happy;
         let scores = mood::scores(&mut self.chance, criteria, happy);
-        self.send(
-            queue,
-            visit,
-            at,
-            Body::Form {
-                form,
-                scores,
-                place,
-                happy,
-            },
-        );
+        self.send(queue, visit, at, Body::Form { form, scores, place, happy });
         if self.chance.myriad(odds::CONFLICT) {
             let scores = mood::scores(&mut self.chance, criteria, !happy);
             let again = at + 60 + self.chance.span(2 * DAY);
-            self.send(
-                queue,
-                visit,
-                again,
-                Body::Form {
-                    form,
-                    scores,
-                    place,
-                    happy,
-                },
-            );
+            self.send(queue, visit, again, Body::Form { form, scores, place, happy });
         }
         self.perhaps_retract(queue, visit, at, form.channel());
         if form == Form::Site && self.chance.myriad(odds::ANSWERED) {
             let late = self.chance.myriad(odds::ANSWERED_LATE);
-            let days = if late {
-                11 + self.chance.below(12)
-            } else {
-                1 + self.chance.below(10)
-            };
-            let day = self
-                .rhythm
-                .calendar
-                .after(self.territory(visit.territory).day(at), days);
+            let days = if late { 11 + self.chance.below(12) } else { 1 + self.chance.below(10) };
+            let day = self.rhythm.calendar.after(self.territory(visit.territory).day(at), days);
             let answered = self.in_hours(visit.territory, day, 9, 9);
             self.send(queue, visit, answered, Body::Answer);
         }
@@ -315,34 +233,19 @@ impl<'a> Teller<'a> {
     /// Queues a message: on time, or hours to days late; some are sent twice.
     fn send(&mut self, queue: &mut Queue, visit: Visit, received: i64, body: Body) {
         let late = self.chance.myriad(odds::ARRIVES_LATE);
-        let delay = if late {
-            HOUR + self.chance.span(5 * DAY)
-        } else {
-            0
-        };
+        let delay = if late { HOUR + self.chance.span(5 * DAY) } else { 0 };
         let sent_twice = self.chance.myriad(odds::SENT_TWICE);
         let repeat_after = 5 + self.chance.span(DAY);
 
-        let Visit {
-            record, territory, ..
-        } = visit;
+        let Visit { record, territory, .. } = visit;
         let in_stream = |at: i64| self.territory(territory).day(at) < self.rhythm.until;
-        let arrives = if in_stream(received + delay) {
-            received + delay
-        } else {
-            received
-        };
+        let arrives = if in_stream(received + delay) { received + delay } else { received };
         if !in_stream(arrives) {
             return;
         }
         let again = arrives + repeat_after;
         let twice = sent_twice && in_stream(again);
-        let what = What::Message {
-            territory: territory as u16,
-            record,
-            received,
-            body,
-        };
+        let what = What::Message { territory: territory as u16, record, received, body };
         for arrives in std::iter::once(arrives).chain(twice.then_some(again)) {
             if self.planned < self.events {
                 self.planned += 1;
@@ -380,7 +283,6 @@ impl<'a> Teller<'a> {
     fn is_happy(&mut self, place: Place, day: Day) -> bool {
         let elapsed = (day.0 - self.rhythm.from.0).max(0) as u32;
         let length = (self.rhythm.until.0 - self.rhythm.from.0) as u32;
-        self.chance
-            .myriad(self.country.quality(place, elapsed, length))
+        self.chance.myriad(self.country.quality(place, elapsed, length))
     }
 }

@@ -30,32 +30,16 @@ pub fn write_stream(
     let hours = rhythm.hours();
     let mut queue = Queue::new(hours.start);
     for (index, correction) in late.iter().enumerate() {
-        queue.push(Item {
-            arrives: correction.arrives,
-            what: What::Correction(index),
-        });
+        queue.push(Item { arrives: correction.arrives, what: What::Correction(index) });
     }
     let loads = |hour: i64| {
-        country
-            .territories
-            .iter()
-            .map(move |t| rhythm.load(LocalHour::of(hour, t), t.population))
+        country.territories.iter().map(move |t| rhythm.load(LocalHour::of(hour, t), t.population))
     };
     let load_of = |hour: i64| loads(hour).map(u128::from).sum::<u128>();
     let total: u128 = hours.clone().map(load_of).sum();
-    let mut teller = Teller::new(
-        country,
-        rhythm,
-        Chance::new(params.seed, 2),
-        params.events,
-        late.len() as u64,
-    );
-    let mut writer = StreamWriter {
-        country,
-        late,
-        bytes: Vec::new(),
-        summary,
-    };
+    let mut teller =
+        Teller::new(country, rhythm, Chance::new(params.seed, 2), params.events, late.len() as u64);
+    let mut writer = StreamWriter { country, late, bytes: Vec::new(), summary };
     let mut demand = Weighted::default();
     let mut past = 0_u128;
     for hour in hours {
@@ -113,18 +97,10 @@ impl StreamWriter<'_> {
                 self.bytes.extend_from_slice(&self.late[index].line);
                 TYPES.len() - 1
             }
-            What::Message {
-                territory,
-                record,
-                received,
-                body,
-            } => {
+            What::Message { territory, record, received, body } => {
                 let zone = &self.country.territories[usize::from(territory)].zone;
                 let offset_minutes = zone.offset_minutes(received * 1_000_000);
-                let at = Stamp {
-                    second: received,
-                    offset_minutes,
-                };
+                let at = Stamp { second: received, offset_minutes };
                 lines::message(&mut self.bytes, self.country, record, at, body);
                 type_index(body)
             }
@@ -146,15 +122,9 @@ fn type_index(body: Body) -> usize {
         Body::Fact { .. } => 0,
         Body::Sms(_) => 1,
         Body::Survey(_) => 2,
-        Body::Form {
-            form: Form::Kiosk, ..
-        } => 3,
-        Body::Form {
-            form: Form::Epgu, ..
-        } => 4,
-        Body::Form {
-            form: Form::Site, ..
-        } => 5,
+        Body::Form { form: Form::Kiosk, .. } => 3,
+        Body::Form { form: Form::Epgu, .. } => 4,
+        Body::Form { form: Form::Site, .. } => 5,
         Body::Answer => 6,
         Body::Retract(_) => 7,
     }

@@ -43,16 +43,12 @@ impl Territory {
 pub fn territories(count: usize, from: Day, until: Day) -> Vec<Territory> {
     let mut offsets = Vec::new();
     let (mut all, rest): (Vec<_>, Vec<_>) =
-        population_order(from, until)
-            .into_iter()
-            .partition(|territory| {
-                let offset = territory
-                    .zone
-                    .offset_minutes(i64::from(from.0) * 86_400_000_000);
-                let first = !offsets.contains(&offset);
-                offsets.push(offset);
-                first
-            });
+        population_order(from, until).into_iter().partition(|territory| {
+            let offset = territory.zone.offset_minutes(i64::from(from.0) * 86_400_000_000);
+            let first = !offsets.contains(&offset);
+            offsets.push(offset);
+            first
+        });
     all.extend(rest);
     all.truncate(count.max(1));
     all
@@ -65,9 +61,7 @@ fn population_order(from: Day, until: Day) -> Vec<Territory> {
         .lines()
         .skip(1)
         .map(|line| {
-            let (okato, thousands) = line
-                .split_once(',')
-                .expect("population.csv has two columns");
+            let (okato, thousands) = line.split_once(',').expect("population.csv has two columns");
             let region = regions.get(okato).expect("every subject is in regions.csv");
             Territory {
                 okato: okato.to_owned(),
@@ -78,20 +72,14 @@ fn population_order(from: Day, until: Day) -> Vec<Territory> {
             }
         })
         .collect();
-    all.sort_by(|a, b| {
-        b.population
-            .cmp(&a.population)
-            .then_with(|| a.okato.cmp(&b.okato))
-    });
+    all.sort_by(|a, b| b.population.cmp(&a.population).then_with(|| a.okato.cmp(&b.okato)));
     all
 }
 
 /// The offsets of a zone around the stream, from the database inside the program: the machine's
 /// own may be of another year.
 fn zone(name: &str, from: Day, until: Day) -> Zone {
-    let zone = TimeZoneDatabase::bundled()
-        .get(name)
-        .expect("regions.csv names zones that exist");
+    let zone = TimeZoneDatabase::bundled().get(name).expect("regions.csv names zones that exist");
     let seconds = |day: Day, margin: i32| i64::from(day.0 + margin) * 86_400;
     let start = Timestamp::from_second(seconds(from, -MARGIN_DAYS)).expect("within years 1..9999");
     let end = Timestamp::from_second(seconds(until, MARGIN_DAYS)).expect("within years 1..9999");
@@ -134,11 +122,8 @@ fn dative(name: &str) -> String {
         "Москва" => "Москве".to_owned(),
         "Санкт-Петербург" => "Санкт-Петербургу".to_owned(),
         "Севастополь" => "Севастополю".to_owned(),
-        _ => match (
-            word.strip_suffix("ая"),
-            word.strip_suffix("ий"),
-            word.strip_suffix("ый"),
-        ) {
+        _ => match (word.strip_suffix("ая"), word.strip_suffix("ий"), word.strip_suffix("ый"))
+        {
             (Some(stem), _, _) if stem.ends_with("ск") => format!("{stem}ой"),
             (_, Some(stem), _) if stem.ends_with("ск") => format!("{stem}ому"),
             _ => word.to_owned(),
@@ -159,19 +144,10 @@ mod tests {
     fn names_stand_in_the_dative() {
         for (name, expected) in [
             ("Республика Татарстан", "Республике Татарстан"),
-            (
-                "Республика Северная Осетия - Алания",
-                "Республике Северная Осетия - Алания",
-            ),
+            ("Республика Северная Осетия - Алания", "Республике Северная Осетия - Алания"),
             ("Чувашская Республика - Чувашия", "Чувашской Республике"),
-            (
-                "Ханты-Мансийский автономный округ - Югра",
-                "Ханты-Мансийскому автономному округу",
-            ),
-            (
-                "Еврейская автономная область",
-                "Еврейской автономной области",
-            ),
+            ("Ханты-Мансийский автономный округ - Югра", "Ханты-Мансийскому автономному округу"),
+            ("Еврейская автономная область", "Еврейской автономной области"),
             ("Алтайский край", "Алтайскому краю"),
             ("г. Москва", "г. Москве"),
         ] {
@@ -183,10 +159,8 @@ mod tests {
     fn a_small_country_has_eleven_zones() {
         let (from, until) = (day(2017, 1, 1), day(2019, 1, 1));
         let offsets = |count| {
-            let mut offsets: Vec<i32> = territories(count, from, until)
-                .iter()
-                .map(|t| t.zone.0[0].1 / 60)
-                .collect();
+            let mut offsets: Vec<i32> =
+                territories(count, from, until).iter().map(|t| t.zone.0[0].1 / 60).collect();
             offsets.sort_unstable();
             offsets.dedup();
             offsets
@@ -201,12 +175,7 @@ mod tests {
         let all = territories(85, day(2017, 1, 1), day(2019, 1, 1));
         let offsets = |okato: &str| {
             let territory = all.iter().find(|t| t.okato == okato).expect("in the list");
-            territory
-                .zone
-                .0
-                .iter()
-                .map(|&(_, offset)| offset)
-                .collect::<Vec<_>>()
+            territory.zone.0.iter().map(|&(_, offset)| offset).collect::<Vec<_>>()
         };
         assert_eq!(offsets("18"), [180, 240]);
         assert_eq!(offsets("63"), [180, 240]);

@@ -9,12 +9,7 @@ use crate::event::Event;
 
 fn params(events: u64, seed: u64) -> Params {
     let day = |text: &str| parse_day(text.as_bytes()).expect("a date");
-    Params {
-        events,
-        seed,
-        from: day("2017-01-01"),
-        until: day("2019-01-01"),
-    }
+    Params { events, seed, from: day("2017-01-01"), until: day("2019-01-01") }
 }
 
 /// `(reference, events, summary)`.
@@ -25,10 +20,7 @@ fn generated(params: Params) -> (Vec<u8>, Vec<u8>, Summary) {
 }
 
 fn parsed(bytes: &[u8]) -> Vec<Event<'_>> {
-    let lines = bytes
-        .strip_suffix(b"\n")
-        .expect("lines end")
-        .split(|&byte| byte == b'\n');
+    let lines = bytes.strip_suffix(b"\n").expect("lines end").split(|&byte| byte == b'\n');
     lines
         .map(|line| {
             let text = String::from_utf8_lossy(line);
@@ -54,11 +46,7 @@ fn received(event: &Event<'_>) -> Option<Moment> {
 fn bytes_are_those_of_the_seed() {
     let (reference, events, _) = generated(params(2000, 1));
     let found = (crc32fast::hash(&reference), crc32fast::hash(&events));
-    assert_eq!(
-        found,
-        (2613223028, 2084966816),
-        "golden sums of 2,000 events of seed 1"
-    );
+    assert_eq!(found, (2613223028, 2084966816), "golden sums of 2,000 events of seed 1");
     assert_eq!(generated(params(2000, 1)).1, events);
     assert_ne!(generated(params(2000, 2)).1, events);
 }
@@ -69,10 +57,7 @@ fn there_are_as_many_events_as_asked_for() {
         let (reference, bytes, summary) = generated(params(events, 3));
         assert_eq!(bytes.iter().filter(|&&b| b == b'\n').count() as u64, events);
         assert_eq!(summary.events, events);
-        assert_eq!(
-            summary.types.iter().map(|(_, count)| count).sum::<u64>(),
-            events
-        );
+        assert_eq!(summary.types.iter().map(|(_, count)| count).sum::<u64>(), events);
         assert_eq!(parsed(&reference).len() as u64, summary.reference);
     }
 }
@@ -80,57 +65,26 @@ fn there_are_as_many_events_as_asked_for() {
 #[test]
 fn a_day_is_enough() {
     let from = parse_day(b"2018-03-08").expect("a holiday");
-    let (_, events, _) = generated(Params {
-        events: 5000,
-        seed: 1,
-        from,
-        until: Day(from.0 + 1),
-    });
-    let days: BTreeSet<Day> = parsed(&events)
-        .iter()
-        .filter_map(received)
-        .map(|m| m.day())
-        .collect();
+    let (_, events, _) = generated(Params { events: 5000, seed: 1, from, until: Day(from.0 + 1) });
+    let days: BTreeSet<Day> =
+        parsed(&events).iter().filter_map(received).map(|m| m.day()).collect();
     assert_eq!(days, BTreeSet::from([from]));
 }
 
 #[test]
 fn a_span_that_is_none_is_refused() {
-    let backwards = Params {
-        until: Day(0),
-        ..params(1, 1)
-    };
+    let backwards = Params { until: Day(0), ..params(1, 1) };
     let error = generate(&backwards, &mut Vec::new(), &mut Vec::new(), &mut |_| {});
-    assert_eq!(
-        error.expect_err("refused").kind(),
-        io::ErrorKind::InvalidInput
-    );
+    assert_eq!(error.expect_err("refused").kind(), io::ErrorKind::InvalidInput);
 }
 
 #[test]
 fn a_refused_span_leaves_the_files_of_an_earlier_run() {
     let directory = tempfile::tempdir().expect("a directory");
-    let Params {
-        events,
-        seed,
-        from,
-        until,
-    } = params(10, 1);
-    let args = GenerateArgs {
-        events,
-        seed,
-        from,
-        until,
-        out: directory.path().to_owned(),
-    };
+    let Params { events, seed, from, until } = params(10, 1);
+    let args = GenerateArgs { events, seed, from, until, out: directory.path().to_owned() };
     run(&args).expect("generated");
-    assert!(
-        run(&GenerateArgs {
-            until: from,
-            ..args
-        })
-        .is_err()
-    );
+    assert!(run(&GenerateArgs { until: from, ..args }).is_err());
     let events = std::fs::read(directory.path().join("events.ndjson")).expect("still there");
     assert_eq!(parsed(&events).len(), 10);
 }
@@ -164,34 +118,20 @@ fn replies_are_mostly_digits_and_mostly_good() {
         if let Event::Sms(sms) = event {
             let text = sms.text.trim();
             *digits
-                .entry(if "1 2 3 4 5".split(' ').any(|d| d == text) {
-                    text
-                } else {
-                    "odd"
-                })
+                .entry(if "1 2 3 4 5".split(' ').any(|d| d == text) { text } else { "odd" })
                 .or_default() += 1;
         }
     }
     let total: u64 = digits.values().sum();
     let good = digits["4"] + digits["5"];
-    assert!(
-        (10..=20).contains(&(digits["odd"] * 1000 / total)),
-        "{digits:?}"
-    );
-    assert!(
-        (900..=980).contains(&(good * 1000 / (total - digits["odd"]))),
-        "{digits:?}"
-    );
+    assert!((10..=20).contains(&(digits["odd"] * 1000 / total)), "{digits:?}");
+    assert!((900..=980).contains(&(good * 1000 / (total - digits["odd"]))), "{digits:?}");
 }
 
 #[test]
 fn lines_stand_in_the_order_of_receipt_but_for_a_few() {
     let (_, events, _) = generated(params(50_000, 1));
-    let times: Vec<i64> = parsed(&events)
-        .iter()
-        .filter_map(received)
-        .map(Moment::micros)
-        .collect();
+    let times: Vec<i64> = parsed(&events).iter().filter_map(received).map(Moment::micros).collect();
     let mut latest = i64::MIN;
     let mut late = 0;
     for &time in &times {
@@ -199,11 +139,7 @@ fn lines_stand_in_the_order_of_receipt_but_for_a_few() {
         latest = latest.max(time);
     }
     // 0.4 % late and 0.5 % sent again.
-    assert!(
-        (times.len() / 200..times.len() / 75).contains(&late),
-        "{late} of {}",
-        times.len()
-    );
+    assert!((times.len() / 200..times.len() / 75).contains(&late), "{late} of {}", times.len());
 }
 
 /// Every office of the stream is in the reference data or entered later; so is every service.
@@ -225,14 +161,8 @@ fn the_stream_speaks_of_what_there_is() {
     };
     let (told, told_services) = named(&reference);
     let (mut units, mut services) = named(&events);
-    assert!(
-        units.difference(&told).count() > 0,
-        "an office is entered late"
-    );
-    assert!(
-        services.difference(&told_services).count() > 0,
-        "a service is entered late"
-    );
+    assert!(units.difference(&told).count() > 0, "an office is entered late");
+    assert!(services.difference(&told_services).count() > 0, "a service is entered late");
     units.extend(told);
     services.extend(told_services);
     for event in &events {
@@ -242,13 +172,7 @@ fn the_stream_speaks_of_what_there_is() {
             assert!(fact.provided_on <= fact.received_at.day());
         }
     }
-    let removed = events
-        .iter()
-        .filter(|event| matches!(event, Event::Remove(_)))
-        .count();
-    let tenures = events
-        .iter()
-        .filter(|event| matches!(event, Event::Tenure(_)))
-        .count();
+    let removed = events.iter().filter(|event| matches!(event, Event::Remove(_))).count();
+    let tenures = events.iter().filter(|event| matches!(event, Event::Tenure(_))).count();
     assert!(removed > 0 && tenures > 0);
 }

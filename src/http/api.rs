@@ -79,13 +79,10 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
 }
 
 fn limit(text: &str) -> Result<usize, Problem> {
-    text.parse()
-        .ok()
-        .filter(|limit| (1..=LIMIT_MAX).contains(limit))
-        .ok_or_else(|| {
-            let detail = format!("limit {text:?} is not a number of 1..{LIMIT_MAX}");
-            Problem::new(StatusCode::BAD_REQUEST, "bad_limit", detail)
-        })
+    text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| {
+        let detail = format!("limit {text:?} is not a number of 1..{LIMIT_MAX}");
+        Problem::new(StatusCode::BAD_REQUEST, "bad_limit", detail)
+    })
 }
 
 /// A request for the rows of a view.
@@ -102,33 +99,21 @@ impl Request {
         let Query(parameters) = query.map_err(|error| bad(error.body_text()))?;
         let view = View::named(&name).ok_or_else(|| {
             let names = View::ALL.map(View::name);
-            let detail = format!(
-                "there is no view {name:?}; the views are {}",
-                names.join(", ")
-            );
+            let detail = format!("there is no view {name:?}; the views are {}", names.join(", "));
             let problem = Problem::new(StatusCode::NOT_FOUND, "unknown_view", detail);
-            Problem {
-                known: Some(("views", names.to_vec())),
-                ..problem
-            }
+            Problem { known: Some(("views", names.to_vec())), ..problem }
         })?;
         Ok(Request { view, parameters })
     }
 
     /// Takes a parameter that is not a column; the last one where it is repeated.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
-        self.parameters
-            .extract_if(.., |(other, _)| other == name)
-            .last()
-            .map(|(_, value)| value)
+        self.parameters.extract_if(.., |(other, _)| other == name).last().map(|(_, value)| value)
     }
 
     /// All parameters that are left, as conditions on columns.
     pub(super) fn filter(&self) -> Result<Filter, Problem> {
-        let pairs = self
-            .parameters
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         Ok(Filter::parse(self.view, pairs)?)
     }
 }
@@ -147,13 +132,7 @@ impl RowsJson {
     /// Of at most `limit` rows.
     pub(super) fn new(epoch: Epoch, rows: Rows, limit: usize) -> RowsJson {
         let open = format!("{{\"epoch\":{epoch},\"rows\":[").into_bytes();
-        RowsJson {
-            open,
-            rows,
-            left: limit,
-            last: None,
-            ended: false,
-        }
+        RowsJson { open, rows, left: limit, last: None, ended: false }
     }
 
     /// Writes the next rows; false when these were the last and the list is closed.

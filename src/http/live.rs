@@ -47,12 +47,7 @@ impl Live {
         shutdown: CancellationToken,
     ) -> Live {
         let places = Arc::new(Semaphore::new(subscribers_max));
-        Live {
-            places,
-            subscribers_max,
-            progress_interval,
-            shutdown,
-        }
+        Live { places, subscribers_max, progress_interval, shutdown }
     }
 
     /// How many streams there are.
@@ -72,17 +67,12 @@ pub(super) async fn follow(
     // A browser that reconnects sends the header, and the parameter it began with once more.
     let parameter = request.take("last_event_id");
     let header = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let last_event_id = header
-        .or(parameter.as_deref())
-        .and_then(|id| id.parse::<Epoch>().ok());
+    let last_event_id = header.or(parameter.as_deref()).and_then(|id| id.parse::<Epoch>().ok());
     let filter = request.filter()?;
 
     let live = shared.live.clone();
     let place = live.places.clone().try_acquire_owned().map_err(|_| {
-        let detail = format!(
-            "all {} places of live streams are taken",
-            live.subscribers_max
-        );
+        let detail = format!("all {} places of live streams are taken", live.subscribers_max);
         Problem::later("too_many_subscribers", detail, 5)
     })?;
     let mut opening = format!("retry: {RETRY_MS}\n").into_bytes();
@@ -108,22 +98,14 @@ pub(super) async fn follow(
         due: Instant::now(),
         _place: place,
     };
-    Ok(event_stream(Body::from_stream(
-        stream::unfold(follower, Follower::next).fuse(),
-    )))
+    Ok(event_stream(Body::from_stream(stream::unfold(follower, Follower::next).fuse())))
 }
 
 fn event_stream(body: Body) -> Response {
     let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/event-stream"),
-        ),
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         // Said to the proxies that would otherwise collect events before passing them on.
-        (
-            HeaderName::from_static("x-accel-buffering"),
-            HeaderValue::from_static("no"),
-        ),
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
     (headers, body).into_response()
 }
@@ -202,11 +184,7 @@ fn write_changes(epoch: Epoch, changes: &[Change], out: &mut Vec<u8>) {
         if n > 0 {
             out.push(b',');
         }
-        let op = if change.after.is_some() {
-            "upsert"
-        } else {
-            "delete"
-        };
+        let op = if change.after.is_some() { "upsert" } else { "delete" };
         out.extend_from_slice(b"{\"op\":\"");
         out.extend_from_slice(op.as_bytes());
         out.extend_from_slice(b"\",\"key\":");

@@ -34,9 +34,7 @@ impl Shared {
     async fn snapshot(&self) -> Result<Snapshot, Problem> {
         let served = self.served.clone();
         let snapshot = tokio::task::spawn_blocking(move || served.snapshot()).await;
-        snapshot
-            .expect("it does not panic")
-            .ok_or_else(Problem::not_ready)
+        snapshot.expect("it does not panic").ok_or_else(Problem::not_ready)
     }
 }
 

@@ -36,9 +36,8 @@ pub fn openapi() -> Json {
 }
 
 fn row_schema(view: View) -> Json {
-    let properties: Map<String, Json> = columns::columns(view)
-        .map(|column| (column.name.to_owned(), column.schema()))
-        .collect();
+    let properties: Map<String, Json> =
+        columns::columns(view).map(|column| (column.name.to_owned(), column.schema())).collect();
     let required: Vec<&str> = columns::columns(view).map(|column| column.name).collect();
     json!({
         "type": "object",

@@ -27,31 +27,18 @@ pub struct Problem {
 impl Problem {
     /// A problem that trying again does not solve.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
-        Problem {
-            status,
-            code,
-            detail: detail.into(),
-            retry_after_s: None,
-            known: None,
-        }
+        Problem { status, code, detail: detail.into(), retry_after_s: None, known: None }
     }
 
     /// A problem of the moment: 503 with `Retry-After`.
     pub fn later(code: &'static str, detail: impl Into<String>, retry_after_s: u32) -> Problem {
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
-        Problem {
-            retry_after_s: Some(retry_after_s),
-            ..problem
-        }
+        Problem { retry_after_s: Some(retry_after_s), ..problem }
     }
 
     /// The first epoch is not complete: there is nothing to serve yet.
     pub fn not_ready() -> Problem {
-        Problem::later(
-            "not_ready",
-            "the first epoch is still being computed from the log",
-            1,
-        )
+        Problem::later("not_ready", "the first epoch is still being computed from the log", 1)
     }
 }
 
@@ -81,13 +68,9 @@ impl IntoResponse for Problem {
         }
         let content_type = HeaderValue::from_static("application/problem+json");
         let mut response = (self.status, body.to_string()).into_response();
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, content_type);
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
         if let Some(seconds) = self.retry_after_s {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -101,9 +84,6 @@ pub async fn not_found(uri: Uri) -> Problem {
 
 /// The fallback for methods that a path does not answer to.
 pub async fn method_not_allowed(uri: Uri) -> Problem {
-    let detail = format!(
-        "{} does not answer to this method; see /openapi.json",
-        uri.path()
-    );
+    let detail = format!("{} does not answer to this method; see /openapi.json", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }

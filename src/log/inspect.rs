@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-
 use super::{Frame, Position, ReadError, Torn, Whole, directory, segment_path};
 
 /// A log as [`inspect`] finds it.
@@ -72,4 +71,3 @@ impl Segment {
         Ok(())
     }
 }
-

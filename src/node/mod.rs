@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{Config, Flags};
+use crate::dashboard;
 use crate::door::{self, Door};
 use crate::http::live::Live;
 use crate::http::{self, problem};
@@ -168,6 +169,7 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
     let routes = http::routes(Arc::clone(&served), live)
         .merge(door::routes(door))
         .merge(health::routes(health))
+        .merge(dashboard::routes())
         .fallback(problem::not_found);
 
     let config = Arc::new(config);

@@ -53,20 +53,11 @@ pub fn cells<'a>(row: &'a Row, emit: &mut impl FnMut(Cell<'a>)) {
     match row {
         Row::ManagerPeriod(period) => each(&manager_period(period)),
         Row::Agency(row) => each(&agency(row)),
-        Row::AgencyQuarter {
-            agency,
-            quarter,
-            mean,
-            managers,
-        } => {
+        Row::AgencyQuarter { agency, quarter, mean, managers } => {
             each(&[Text(agency.text()), Cell::Quarter(*quarter)]);
             each(&[Cell::Decimal(*mean, 6), Integer(*managers)]);
         }
-        Row::Territory {
-            region,
-            agency,
-            spread,
-        } => {
+        Row::Territory { region, agency, spread } => {
             each(&[Text(region.text()), Text(agency.map_or("", Id::text))]);
             each(&rated(spread.value()));
             each(&[spread.facts, spread.records].map(|[count]| Integer(i64::from(count))));
@@ -78,11 +69,7 @@ pub fn cells<'a>(row: &'a Row, emit: &mut impl FnMut(Cell<'a>)) {
             each(&rated(*pooled));
             each(&[average(own)]);
         }
-        Row::Service {
-            agency,
-            service,
-            spread,
-        } => {
+        Row::Service { agency, service, spread } => {
             each(&[optional(*agency), Text(service.text())]);
             each(&rated(spread.value()));
             each(&[average(spread)]);
@@ -91,61 +78,29 @@ pub fn cells<'a>(row: &'a Row, emit: &mut impl FnMut(Cell<'a>)) {
             each(&[Text(unit.text())]);
             each(&rated(*value));
         }
-        Row::Month {
-            scope,
-            id,
-            month,
-            spread,
-        } => {
+        Row::Month { scope, id, month, spread } => {
             each(&[Text(scope.as_str()), Text(id.text()), Cell::Month(*month)]);
             each(&rated(spread.value()));
             each(&[average(spread)]);
         }
-        Row::Ranking {
-            scope,
-            month,
-            id,
-            rank,
-            value,
-        } => {
+        Row::Ranking { scope, month, id, rank, value } => {
             each(&[Text(scope.as_str()), Cell::Month(*month), Text(id.text())]);
             each(&[Integer(i64::from(*rank)), percent(*value), Integer(value.n)]);
         }
-        Row::SurveySample {
-            unit,
-            day,
-            record,
-            order,
-        } => {
+        Row::SurveySample { unit, day, record, order } => {
             each(&[Text(unit.text()), Cell::Day(*day), record_id(*record)]);
             each(&[Integer(i64::from(*order))]);
         }
-        Row::SurveyList {
-            unit,
-            day,
-            replies,
-            wanted,
-            drawn,
-        } => {
+        Row::SurveyList { unit, day, replies, wanted, drawn } => {
             each(&[Text(unit.text()), Cell::Day(*day)]);
             each(&[replies, wanted, drawn].map(|count| Integer(i64::from(*count))));
         }
-        Row::Deadline {
-            kind,
-            record,
-            due,
-            state,
-            unit,
-        } => {
+        Row::Deadline { kind, record, due, state, unit } => {
             each(&[Text(kind.as_str()), record_id(*record)]);
             each(&[Cell::Time(*due), Text(state.as_str()), optional(*unit)]);
         }
         Row::Pending { reason, count } => each(&[Text(reason.as_str()), Integer(*count)]),
-        Row::Refused {
-            code,
-            channel,
-            count,
-        } => {
+        Row::Refused { code, channel, count } => {
             each(&[Text(code.as_str()), Text(channel.as_str()), Integer(*count)]);
         }
         Row::Conservation(counts) => each(&conservation(counts)),
@@ -171,8 +126,7 @@ fn manager_period(p: &ManagerPeriod) -> [Cell<'_>; 17] {
         Cell::Criteria(&p.criteria),
         Cell::Channels(&p.channels),
         p.previous.map_or(Cell::Null, Cell::Value),
-        p.target
-            .map_or(Cell::Null, |target| Cell::Shortest(target, 6)),
+        p.target.map_or(Cell::Null, |target| Cell::Shortest(target, 6)),
         Cell::Text(p.status.as_str()),
     ]
 }
@@ -180,27 +134,12 @@ fn manager_period(p: &ManagerPeriod) -> [Cell<'_>; 17] {
 fn agency(a: &AgencyRow) -> [Cell<'_>; 6] {
     let [k, n, percent] = rated(a.value);
     let mean = a.mean.map_or(Cell::Null, |mean| Cell::Decimal(mean, 6));
-    [
-        Cell::Text(a.agency.text()),
-        k,
-        n,
-        percent,
-        mean,
-        Cell::Integer(a.managers),
-    ]
+    [Cell::Text(a.agency.text()), k, n, percent, mean, Cell::Integer(a.managers)]
 }
 
 fn conservation(c: &Conservation) -> [Cell<'_>; 7] {
-    [
-        c.accepted,
-        c.counted,
-        c.apart,
-        c.pending,
-        c.refused,
-        c.duplicate,
-        c.retracted,
-    ]
-    .map(Cell::Integer)
+    [c.accepted, c.counted, c.apart, c.pending, c.refused, c.duplicate, c.retracted]
+        .map(Cell::Integer)
 }
 
 fn directory(d: &DirectoryRow) -> [Cell<'_>; 8] {
@@ -208,8 +147,7 @@ fn directory(d: &DirectoryRow) -> [Cell<'_>; 8] {
         Cell::Text(d.of.as_str()),
         Cell::Text(d.id.text()),
         Cell::Text(d.name.text()),
-        d.kind
-            .map_or(Cell::Null, |kind| Cell::Text(unit_kind(kind))),
+        d.kind.map_or(Cell::Null, |kind| Cell::Text(unit_kind(kind))),
         optional(d.agency),
         optional(d.parent),
         optional(d.region),
@@ -219,24 +157,16 @@ fn directory(d: &DirectoryRow) -> [Cell<'_>; 8] {
 
 /// `k`, `n`, `percent`.
 fn rated(value: Value) -> [Cell<'static>; 3] {
-    [
-        Cell::Integer(value.k),
-        Cell::Integer(value.n),
-        percent(value),
-    ]
+    [Cell::Integer(value.k), Cell::Integer(value.n), percent(value)]
 }
 
 /// Two decimals, half up.
 pub(super) fn percent(value: Value) -> Cell<'static> {
-    value
-        .hundredths()
-        .map_or(Cell::Null, |hundredths| Cell::Decimal(hundredths, 2))
+    value.hundredths().map_or(Cell::Null, |hundredths| Cell::Decimal(hundredths, 2))
 }
 
 fn average(spread: &Spread) -> Cell<'static> {
-    spread
-        .average()
-        .map_or(Cell::Null, |hundredths| Cell::Decimal(hundredths, 2))
+    spread.average().map_or(Cell::Null, |hundredths| Cell::Decimal(hundredths, 2))
 }
 
 fn optional(id: Option<Id>) -> Cell<'static> {

@@ -54,18 +54,11 @@ pub struct Column {
 pub fn columns(view: View) -> impl Iterator<Item = Column> {
     let names = view.key().iter().chain(view.columns());
     names.map(move |name| {
-        let exception = EXCEPTIONS
-            .iter()
-            .find(|(of, (other, ..))| *of == view && other == name);
+        let exception = EXCEPTIONS.iter().find(|(of, (other, ..))| *of == view && other == name);
         let entry = exception.map(|(_, entry)| entry);
         let entry = entry.or_else(|| COLUMNS.iter().find(|(other, ..)| other == name));
         let (name, kind, nullable, about) = *entry.expect("every column is described: tested");
-        Column {
-            name,
-            kind,
-            nullable,
-            about,
-        }
+        Column { name, kind, nullable, about }
     })
 }
 
@@ -96,24 +89,11 @@ pub fn about(view: View) -> &'static str {
 }
 
 const SCOPES: &[&str] = &["unit", "agency", "region", "service"];
-const STATUSES: &[&str] = &[
-    "met",
-    "not_met",
-    "below_first",
-    "no_value",
-    "in_progress",
-    "cut_short",
-];
+const STATUSES: &[&str] =
+    &["met", "not_met", "below_first", "no_value", "in_progress", "cut_short"];
 const REASONS: &[&str] = &["no_record", "no_unit", "no_service"];
-const CODES: &[&str] = &[
-    "bad_text",
-    "late_reply",
-    "superseded",
-    "conflict",
-    "not_listed",
-    "cycle",
-    "closed",
-];
+const CODES: &[&str] =
+    &["bad_text", "late_reply", "superseded", "conflict", "not_listed", "cycle", "closed"];
 const SUBJECTS: &[&str] = &["sms", "survey", "kiosk", "epgu", "site", "unit"];
 const DEADLINES: &[&str] = &["sms", "call", "review"];
 const STATES: &[&str] = &["open", "overdue", "met", "missed"];

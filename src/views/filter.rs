@@ -84,11 +84,7 @@ pub struct Filter {
 impl Filter {
     /// All rows of a view.
     pub fn all(view: View) -> Filter {
-        Filter {
-            view,
-            conditions: Vec::new(),
-            ranges: vec![Vec::new()],
-        }
+        Filter { view, conditions: Vec::new(), ranges: vec![Vec::new()] }
     }
 
     /// From `(column, value)` pairs; a column that comes several times may have any of the values.
@@ -118,11 +114,7 @@ impl Filter {
             values.dedup();
         }
         let ranges = ranges(view, &conditions);
-        Ok(Filter {
-            view,
-            conditions,
-            ranges,
-        })
+        Ok(Filter { view, conditions, ranges })
     }
 
     /// The view it is of.
@@ -155,10 +147,7 @@ impl Filter {
     /// comes or goes. `None` where nothing changes for the reader.
     pub fn change(&self, change: &Change) -> Option<Change> {
         let seen = |row: &Option<Arc<Row>>| row.clone().filter(|row| self.matches(row));
-        let change = Change {
-            before: seen(&change.before),
-            after: seen(&change.after),
-        };
+        let change = Change { before: seen(&change.before), after: seen(&change.after) };
         (change.before != change.after).then_some(change)
     }
 
@@ -166,9 +155,7 @@ impl Filter {
     pub fn concerning<'a>(&'a self, changes: &'a [Change]) -> impl Iterator<Item = &'a Change> {
         self.ranges.iter().flat_map(move |range| {
             let from = changes.partition_point(|c| self.compare(&c.key(), range).is_lt());
-            changes[from..]
-                .iter()
-                .take_while(|c| self.compare(&c.key(), range).is_eq())
+            changes[from..].iter().take_while(|c| self.compare(&c.key(), range).is_eq())
         })
     }
 
@@ -180,17 +167,14 @@ impl Filter {
 
 /// The leading columns of a key against as many values.
 pub(super) fn compare(key: &Key, values: &[Wanted]) -> Ordering {
-    key.parts
-        .iter()
-        .zip(values)
-        .fold(Ordering::Equal, |so_far, (part, value)| {
-            so_far.then_with(|| match (part, value) {
-                (Part::Number(number), Wanted::Number(value)) => number.cmp(value),
-                (Part::Id(id), value) => id.text().cmp(value.text()),
-                (Part::Word(word), value) => (*word).cmp(value.text()),
-                (Part::Absent | Part::Number(_), _) => Ordering::Equal,
-            })
+    key.parts.iter().zip(values).fold(Ordering::Equal, |so_far, (part, value)| {
+        so_far.then_with(|| match (part, value) {
+            (Part::Number(number), Wanted::Number(value)) => number.cmp(value),
+            (Part::Id(id), value) => id.text().cmp(value.text()),
+            (Part::Word(word), value) => (*word).cmp(value.text()),
+            (Part::Absent | Part::Number(_), _) => Ordering::Equal,
         })
+    })
 }
 
 /// All combinations of the values of leading key columns, ascending, as far as there are
@@ -273,41 +257,31 @@ pub(super) fn parse_value(column: &Column, text: &str) -> Result<Wanted, FilterE
         Kind::Word(words) if words.contains(&text) => return Ok(Wanted::Text(text.to_owned())),
         Kind::Word(words) => return Err(bad(format!("one of {}", words.join(", ")))),
         Kind::Integer => (text.parse().ok(), "an integer".to_owned()),
-        Kind::Decimal(places) => (
-            parse_decimal(text, places),
-            format!("a number of at most {places} decimals"),
-        ),
+        Kind::Decimal(places) => {
+            (parse_decimal(text, places), format!("a number of at most {places} decimals"))
+        }
         Kind::Flag => {
             let number = ["false", "true"].iter().position(|word| *word == text);
             (number.map(|n| n as i64), "true or false".to_owned())
         }
         Kind::Day => {
             let day = parse_day(text.as_bytes());
-            (
-                day.map(|day| i64::from(day.0)),
-                "a date YYYY-MM-DD".to_owned(),
-            )
+            (day.map(|day| i64::from(day.0)), "a date YYYY-MM-DD".to_owned())
         }
         Kind::Month => (parse_month(text), "a month YYYY-MM".to_owned()),
         Kind::Quarter => (parse_quarter(text), "a quarter like 2018Q2".to_owned()),
-        Kind::Time => (
-            parse_moment(text).map(|m| m.micros()),
-            "a time of RFC 3339 with an offset".to_owned(),
-        ),
+        Kind::Time => {
+            (parse_moment(text).map(|m| m.micros()), "a time of RFC 3339 with an offset".to_owned())
+        }
         Kind::Value | Kind::Criteria | Kind::Channels | Kind::Scores => {
-            return Err(FilterError::Compound {
-                column: column.name,
-            });
+            return Err(FilterError::Compound { column: column.name });
         }
     };
     number.map(Wanted::Number).ok_or_else(|| bad(expected))
 }
 
 fn digits(text: &str) -> Option<i64> {
-    text.bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 fn parse_decimal(text: &str, places: u32) -> Option<i64> {
@@ -315,10 +289,7 @@ fn parse_decimal(text: &str, places: u32) -> Option<i64> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
     let missing = (places as usize).checked_sub(decimals.len())?;
     let decimals = digits(decimals)?.checked_mul(10_i64.pow(missing as u32))?;
-    digits(whole)?
-        .checked_mul(10_i64.pow(places))?
-        .checked_add(decimals)?
-        .checked_mul(sign)
+    digits(whole)?.checked_mul(10_i64.pow(places))?.checked_add(decimals)?.checked_mul(sign)
 }
 
 fn parse_month(text: &str) -> Option<i64> {

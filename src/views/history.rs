@@ -27,10 +27,7 @@ impl Change {
 
     /// The row after or, where it went, before: both have the key.
     pub fn any_row(&self) -> &Row {
-        self.after
-            .as_deref()
-            .or(self.before.as_deref())
-            .expect("a change has one row at least")
+        self.after.as_deref().or(self.before.as_deref()).expect("a change has one row at least")
     }
 }
 
@@ -59,13 +56,7 @@ impl History {
     /// Empty; it begins after `floor`. It keeps at most `changes_max` changes, and the newest epoch
     /// that had any, however many.
     pub fn new(floor: Epoch, changes_max: usize) -> History {
-        History {
-            floor,
-            last: floor,
-            sets: VecDeque::new(),
-            changes: 0,
-            changes_max,
-        }
+        History { floor, last: floor, sets: VecDeque::new(), changes: 0, changes_max }
     }
 
     /// Adds the changes of a later epoch, if there are any; returns the sets it forgets for them.

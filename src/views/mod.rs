@@ -55,16 +55,9 @@ impl Snapshot {
     fn difference(&self, rows: Vec<Update>) -> Vec<Update> {
         let mut came: [Vec<Row>; View::ALL.len()] = Default::default();
         for (view, of_view) in by_view(rows) {
-            came[view as usize] = of_view
-                .into_iter()
-                .filter_map(|update| update.came)
-                .collect();
+            came[view as usize] = of_view.into_iter().filter_map(|update| update.came).collect();
         }
-        let differences = self
-            .tables
-            .iter()
-            .zip(came)
-            .map(|(table, rows)| table.difference(rows));
+        let differences = self.tables.iter().zip(came).map(|(table, rows)| table.difference(rows));
         differences.flatten().collect()
     }
 }
@@ -100,9 +93,7 @@ impl Served {
     /// If the epoch does not rise, a key gets two rows, or a row goes that is not held.
     pub fn apply(&self, upper: Epoch, changes: Vec<(Row, i64)>) -> Epoch {
         let epoch = last_of(upper);
-        let served = self
-            .epoch()
-            .expect("the first batch of a worker goes to replace");
+        let served = self.epoch().expect("the first batch of a worker goes to replace");
         assert!(epoch > served, "epoch {epoch} comes after epoch {served}");
         self.publish(epoch, updates(changes));
         epoch
@@ -117,10 +108,7 @@ impl Served {
     pub fn replace(&self, upper: Epoch, rows: Vec<(Row, i64)>) -> Epoch {
         let epoch = last_of(upper);
         let mut updates = updates(rows);
-        assert!(
-            updates.iter().all(|row| row.gone.is_none()),
-            "a first batch takes nothing away"
-        );
+        assert!(updates.iter().all(|row| row.gone.is_none()), "a first batch takes nothing away");
         if let Some(before) = self.snapshot() {
             updates = before.difference(updates);
             assert!(
@@ -177,9 +165,7 @@ impl Served {
     /// Waits until `epoch` is served (who has submitted events knows the epoch they are in).
     pub async fn wait_for(&self, epoch: Epoch) {
         let mut epochs = self.closed.subscribe();
-        let waited = epochs
-            .wait_for(|closed| closed.is_some_and(|closed| closed >= epoch))
-            .await;
+        let waited = epochs.wait_for(|closed| closed.is_some_and(|closed| closed >= epoch)).await;
         drop(waited.expect("self holds the sender"));
     }
 
@@ -210,26 +196,11 @@ fn updates(mut changes: Vec<(Row, i64)>) -> Vec<Update> {
     let mut updates: Vec<Update> = Vec::with_capacity(changes.len());
     for (row, diff) in changes {
         let key = row.key();
-        let same = updates
-            .last_mut()
-            .filter(|last| last.key.cmp(&key) == Ordering::Equal);
+        let same = updates.last_mut().filter(|last| last.key.cmp(&key) == Ordering::Equal);
         match (diff, same) {
-            (-1, None) => updates.push(Update {
-                key,
-                gone: Some(row),
-                came: None,
-            }),
-            (1, None) => updates.push(Update {
-                key,
-                gone: None,
-                came: Some(row),
-            }),
-            (
-                1,
-                Some(Update {
-                    came: came @ None, ..
-                }),
-            ) => *came = Some(row),
+            (-1, None) => updates.push(Update { key, gone: Some(row), came: None }),
+            (1, None) => updates.push(Update { key, gone: None, came: Some(row) }),
+            (1, Some(Update { came: came @ None, .. })) => *came = Some(row),
             (diff, same) => panic!("{row:?} comes {diff} times beside {same:?}"),
         }
     }
@@ -241,10 +212,7 @@ fn by_view(updates: Vec<Update>) -> impl Iterator<Item = (View, Vec<Update>)> {
     let mut updates = updates.into_iter().peekable();
     std::iter::from_fn(move || {
         let view = updates.peek()?.key.view;
-        Some((
-            view,
-            std::iter::from_fn(|| updates.next_if(|u| u.key.view == view)).collect(),
-        ))
+        Some((view, std::iter::from_fn(|| updates.next_if(|u| u.key.view == view)).collect()))
     })
 }
 

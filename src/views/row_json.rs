@@ -72,9 +72,7 @@ fn write_cell(cell: Cell<'_>, out: &mut Vec<u8>) {
             out.push(b'}');
         }),
         Cell::Scores(scores) => {
-            write_list(&scores, out, |count, out| {
-                write_integer(i64::from(*count), out)
-            });
+            write_list(&scores, out, |count, out| write_integer(i64::from(*count), out));
         }
     }
 }
@@ -176,11 +174,7 @@ fn write_moment(moment: Moment, out: &mut Vec<u8>) {
     let (seconds, micros) = (local.div_euclid(1_000_000), local.rem_euclid(1_000_000));
     let time = seconds.rem_euclid(DAY_SECONDS) as i32;
     write_day(moment.day(), out);
-    for (mark, part) in [
-        (b'T', time / 3600),
-        (b':', time / 60 % 60),
-        (b':', time % 60),
-    ] {
+    for (mark, part) in [(b'T', time / 3600), (b':', time / 60 % 60), (b':', time % 60)] {
         out.push(mark);
         write_padded(part, 2, out);
     }

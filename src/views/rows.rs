@@ -46,13 +46,7 @@ impl Rows {
     /// The rows of `snapshot` that match.
     pub fn new(snapshot: &Snapshot, filter: Filter) -> Rows {
         let table = snapshot.table(filter.view()).clone();
-        Rows {
-            table,
-            filter,
-            after: None,
-            begun: 0,
-            place: None,
-        }
+        Rows { table, filter, after: None, begun: 0, place: None }
     }
 
     /// Only those after a [`cursor`], whether its row still exists or not.
@@ -105,9 +99,7 @@ impl Rows {
             let Some(place) = &mut self.place else {
                 let range = self.filter.range(self.begun)?;
                 let passed = |key: &Key| {
-                    self.after
-                        .as_ref()
-                        .is_some_and(|after| compare(key, after).is_le())
+                    self.after.as_ref().is_some_and(|after| compare(key, after).is_le())
                 };
                 let before = |key: &Key| compare(key, range).is_lt() || passed(key);
                 self.place = Some(self.table.seek(before));

@@ -43,55 +43,34 @@ pub enum Step {
 impl Subscription {
     /// What comes after the rows of a snapshot.
     pub fn begin(served: &Arc<Served>, filter: Filter, snapshot: &Snapshot) -> Subscription {
-        Subscription {
-            served: served.clone(),
-            filter,
-            position: snapshot.epoch,
-        }
+        Subscription { served: served.clone(), filter, position: snapshot.epoch }
     }
 
     /// From the last epoch a reader has seen; `None` where the history does not reach back to it,
     /// or it has not happened yet.
     pub fn resume(served: &Arc<Served>, filter: &Filter, position: Epoch) -> Option<Subscription> {
         served.since(position)?;
-        Some(Subscription {
-            served: served.clone(),
-            filter: filter.clone(),
-            position,
-        })
+        Some(Subscription { served: served.clone(), filter: filter.clone(), position })
     }
 
     /// What happened since the last step. Costs what changed in the view since then.
     pub fn step(&mut self) -> Step {
         let Some((epoch, sets)) = self.served.since(self.position) else {
-            return Step::Lagged {
-                epoch: self.position,
-            };
+            return Step::Lagged { epoch: self.position };
         };
         self.position = epoch;
         let changes: Vec<Change> = match sets.as_slice() {
             [] => Vec::new(),
             [set] => {
                 let concerning = self.filter.concerning(&set.changes);
-                concerning
-                    .filter_map(|change| self.filter.change(change))
-                    .collect()
+                concerning.filter_map(|change| self.filter.change(change)).collect()
             }
             sets => {
-                let concerning = sets
-                    .iter()
-                    .flat_map(|set| self.filter.concerning(&set.changes));
+                let concerning = sets.iter().flat_map(|set| self.filter.concerning(&set.changes));
                 let merged = merge(concerning);
-                merged
-                    .iter()
-                    .filter_map(|change| self.filter.change(change))
-                    .collect()
+                merged.iter().filter_map(|change| self.filter.change(change)).collect()
             }
         };
-        if changes.is_empty() {
-            Step::Nothing { epoch }
-        } else {
-            Step::Changes { epoch, changes }
-        }
+        if changes.is_empty() { Step::Nothing { epoch } } else { Step::Changes { epoch, changes } }
     }
 }

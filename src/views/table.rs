@@ -77,10 +77,7 @@ impl Table {
                 place.row += 1;
                 return Some(row);
             }
-            *place = Place {
-                chunk: place.chunk + 1,
-                row: 0,
-            };
+            *place = Place { chunk: place.chunk + 1, row: 0 };
         }
     }
 
@@ -133,11 +130,8 @@ impl Table {
     /// What must be updated so that the table holds `rows` and nothing else; `rows` are sorted by
     /// key, each key once.
     pub(super) fn difference(&self, rows: Vec<Row>) -> Vec<Update> {
-        let gone = |row: &Arc<Row>| Update {
-            key: row.key(),
-            gone: Some((**row).clone()),
-            came: None,
-        };
+        let gone =
+            |row: &Arc<Row>| Update { key: row.key(), gone: Some((**row).clone()), came: None };
         let mut held = self.iter().peekable();
         let mut updates = Vec::new();
         for row in rows {

@@ -17,12 +17,7 @@ use crate::views::{Filter, Rows, Served, Step, Subscription};
 
 fn sample_row(unit: u8, record: u16, order: u32) -> Row {
     let unit = Id::of(&format!("U{unit}"));
-    Row::SurveySample {
-        unit,
-        day: Day(0),
-        record: u64::from(record),
-        order,
-    }
+    Row::SurveySample { unit, day: Day(0), record: u64::from(record), order }
 }
 
 /// A batch that makes `held` into what `set` says of some keys.
@@ -138,18 +133,9 @@ impl Reader {
         let epoch = snapshot.epoch;
         let mut held = BTreeMap::new();
         while let Some(page) = rows.page(7) {
-            held.extend(
-                page.iter()
-                    .map(|row| (json(write_key, row), json(write_row, row))),
-            );
+            held.extend(page.iter().map(|row| (json(write_key, row), json(write_row, row))));
         }
-        Reader {
-            filter,
-            matches,
-            subscription,
-            rows: held,
-            epoch,
-        }
+        Reader { filter, matches, subscription, rows: held, epoch }
     }
 
     /// Reads what there is. Every change must change something.
@@ -215,20 +201,15 @@ struct Tick {
 fn tick() -> impl Strategy<Value = Tick> {
     let rarely = || prop::array::uniform4(prop::bool::weighted(0.2));
     let often = || prop::array::uniform4(prop::bool::weighted(0.4));
-    (
-        sets(12, 8),
-        1_u64..4,
-        prop::bool::weighted(0.1),
-        often(),
-        rarely(),
-    )
-        .prop_map(|(sets, epochs, restarted, reads, reconnects)| Tick {
+    (sets(12, 8), 1_u64..4, prop::bool::weighted(0.1), often(), rarely()).prop_map(
+        |(sets, epochs, restarted, reads, reconnects)| Tick {
             sets,
             epochs,
             restarted,
             reads,
             reconnects,
-        })
+        },
+    )
 }
 
 proptest! {
@@ -286,19 +267,12 @@ fn readers_and_the_writer_do_not_disturb_each_other() {
     const EPOCHS: Epoch = 300;
     const ROWS: u16 = 200;
     let served = Arc::new(Served::new(usize::MAX));
-    served.replace(
-        1,
-        (0..ROWS)
-            .map(|record| (sample_row(0, record, 0), 1))
-            .collect(),
-    );
+    served.replace(1, (0..ROWS).map(|record| (sample_row(0, record, 0), 1)).collect());
     let read = || {
         while served.epoch() < Some(EPOCHS) {
             let mut reader = Reader::begin(&served, Filter::all(View::SurveySample), |_, _| true);
             for _ in 0..10 {
-                let held = (0..ROWS)
-                    .map(|record| ((0, record), reader.epoch as u32))
-                    .collect();
+                let held = (0..ROWS).map(|record| ((0, record), reader.epoch as u32)).collect();
                 reader.check(&held, reader.epoch);
                 reader.step(&served);
             }
@@ -310,10 +284,7 @@ fn readers_and_the_writer_do_not_disturb_each_other() {
         for epoch in 1..=EPOCHS {
             let order = epoch as u32;
             let changes = (0..ROWS).flat_map(|record| {
-                [
-                    (sample_row(0, record, order - 1), -1),
-                    (sample_row(0, record, order), 1),
-                ]
+                [(sample_row(0, record, order - 1), -1), (sample_row(0, record, order), 1)]
             });
             served.apply(epoch + 1, changes.collect());
         }
@@ -332,10 +303,7 @@ fn the_history_is_bounded_and_keeps_the_newest_epoch() {
     assert_eq!([9, 10, 11].map(reaches), [false, true, false]);
     served.apply(12, (1..3).map(|n| (sample_row(0, n, 0), 1)).collect());
     served.apply(15, (3..5).map(|n| (sample_row(0, n, 0), 1)).collect());
-    assert_eq!(
-        [10, 11, 13, 14, 15].map(reaches),
-        [false, true, true, true, false]
-    );
+    assert_eq!([10, 11, 13, 14, 15].map(reaches), [false, true, true, true, false]);
     served.apply(16, (5..15).map(|n| (sample_row(0, n, 0), 1)).collect());
     assert_eq!([13, 14, 15, 16].map(reaches), [false, true, true, false]);
     assert_eq!(served.history_changes(), 10);

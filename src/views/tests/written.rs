@@ -34,10 +34,7 @@ fn period() -> ManagerPeriod {
         complete: true,
         value: value(465, 505),
         criteria: vec![(1, value(0, 1)), (9, value(465, 504))],
-        channels: vec![
-            (Channel::Sms, value(1, 1)),
-            (Channel::Survey, value(464, 504)),
-        ],
+        channels: vec![(Channel::Sms, value(1, 1)), (Channel::Survey, value(464, 504))],
         previous: Some(value(1, 3)),
         target: Some(87_500_000),
         status: Status::Met,
@@ -47,11 +44,7 @@ fn period() -> ManagerPeriod {
 /// Every variant, and each thing that may be absent both ways; with what is to be written.
 fn samples() -> Vec<(Row, &'static str)> {
     let id = Id::of;
-    let spread = Spread {
-        scores: [1, 0, 0, 1, 6],
-        records: [3],
-        facts: [4],
-    };
+    let spread = Spread { scores: [1, 0, 0, 1, 6], records: [3], facts: [4] };
     let none = Spread::default();
     let bare = ManagerPeriod {
         agency: Some(id("A\"1\"")),
@@ -127,50 +120,27 @@ fn samples() -> Vec<(Row, &'static str)> {
             r#"{"agency":"A1","quarter":"2018Q2","mean":33.333333,"managers":1}"#,
         ),
         (
-            Row::Territory {
-                region: id("05"),
-                agency: None,
-                spread: Box::new(spread),
-            },
+            Row::Territory { region: id("05"), agency: None, spread: Box::new(spread) },
             r#"{"region":"05","agency":"","k":7,"n":8,"percent":87.50,"facts":4,"records":3,"average":4.38,"scores":[1,0,0,1,6]}"#,
         ),
         (
-            Row::Territory {
-                region: id("05"),
-                agency: Some(id("A1")),
-                spread: Box::new(none),
-            },
+            Row::Territory { region: id("05"), agency: Some(id("A1")), spread: Box::new(none) },
             r#"{"region":"05","agency":"A1","k":0,"n":0,"percent":null,"facts":0,"records":0,"average":null,"scores":[0,0,0,0,0]}"#,
         ),
         (
-            Row::Unit {
-                unit: id("U1"),
-                own: Box::new(spread),
-                pooled: value(9, 10),
-            },
+            Row::Unit { unit: id("U1"), own: Box::new(spread), pooled: value(9, 10) },
             r#"{"unit":"U1","k":7,"n":8,"percent":87.50,"pooled_k":9,"pooled_n":10,"pooled_percent":90.00,"average":4.38}"#,
         ),
         (
-            Row::Service {
-                agency: None,
-                service: id("S1"),
-                spread: Box::new(spread),
-            },
+            Row::Service { agency: None, service: id("S1"), spread: Box::new(spread) },
             r#"{"agency":null,"service":"S1","k":7,"n":8,"percent":87.50,"average":4.38}"#,
         ),
         (
-            Row::Service {
-                agency: Some(id("A1")),
-                service: id("S1"),
-                spread: Box::new(spread),
-            },
+            Row::Service { agency: Some(id("A1")), service: id("S1"), spread: Box::new(spread) },
             r#"{"agency":"A1","service":"S1","k":7,"n":8,"percent":87.50,"average":4.38}"#,
         ),
         (
-            Row::Mfc {
-                unit: id("МФЦ-0"),
-                value: value(2, 3),
-            },
+            Row::Mfc { unit: id("МФЦ-0"), value: value(2, 3) },
             r#"{"unit":"МФЦ-0","k":2,"n":3,"percent":66.67}"#,
         ),
         (
@@ -220,18 +190,11 @@ fn samples() -> Vec<(Row, &'static str)> {
             r#"{"kind":"review","record":8,"due_at":"1969-12-31T14:29:59.999999-09:30","state":"open","unit":null}"#,
         ),
         (
-            Row::Pending {
-                reason: PendingReason::NoUnit,
-                count: 2,
-            },
+            Row::Pending { reason: PendingReason::NoUnit, count: 2 },
             r#"{"reason":"no_unit","count":2}"#,
         ),
         (
-            Row::Refused {
-                code: RefusalCode::BadText,
-                channel: Subject::Sms,
-                count: 3,
-            },
+            Row::Refused { code: RefusalCode::BadText, channel: Subject::Sms, count: 3 },
             r#"{"code":"bad_text","channel":"sms","count":3}"#,
         ),
         (
@@ -268,12 +231,7 @@ fn rows_are_written_as_the_contract_has_them() {
         let key: serde_json::Map<String, Json> =
             serde_json::from_str(&json(write_key, &row)).expect("a key is JSON");
         assert_eq!(parsed.len(), view.key().len() + view.columns().len());
-        assert!(
-            view.key()
-                .iter()
-                .chain(view.columns())
-                .all(|name| parsed.contains_key(*name))
-        );
+        assert!(view.key().iter().chain(view.columns()).all(|name| parsed.contains_key(*name)));
         assert_eq!(key.len(), view.key().len());
         assert!(key.iter().all(|(name, value)| parsed[name] == *value));
         views.push(view);
@@ -292,25 +250,16 @@ fn every_column_can_be_filtered_by_what_it_says() {
             let mut plain = Vec::new();
             write_plain(cell, &mut plain);
             let plain = String::from_utf8(plain).expect("columns are texts");
-            values.push(if plain == "null" {
-                String::new()
-            } else {
-                plain
-            });
+            values.push(if plain == "null" { String::new() } else { plain });
         });
         for (column, value) in columns(view).zip(values) {
             let filter = Filter::parse(view, [(column.name, value.as_str())].into_iter());
             match column.kind {
                 Kind::Value | Kind::Criteria | Kind::Channels | Kind::Scores => {
-                    let compound = FilterError::Compound {
-                        column: column.name,
-                    };
+                    let compound = FilterError::Compound { column: column.name };
                     assert!(value.is_empty() || filter.unwrap_err() == compound);
                 }
-                _ => assert!(
-                    filter.expect("its own value").matches(&row),
-                    "{column:?} in {text}"
-                ),
+                _ => assert!(filter.expect("its own value").matches(&row), "{column:?} in {text}"),
             }
         }
     }
@@ -320,68 +269,29 @@ fn every_column_can_be_filtered_by_what_it_says() {
 fn words_of_columns_are_all_there_are() {
     use dataflows::views::{RefusalCode as R, Status as S, Subject as C};
     let texts = |words: &[&'static str]| words.to_vec();
-    let codes = [
-        R::BadText,
-        R::LateReply,
-        R::Superseded,
-        R::Conflict,
-        R::NotListed,
-        R::Cycle,
-        R::Closed,
-    ];
-    let statuses = [
-        S::Met,
-        S::NotMet,
-        S::BelowFirst,
-        S::NoValue,
-        S::InProgress,
-        S::CutShort,
-    ];
+    let codes =
+        [R::BadText, R::LateReply, R::Superseded, R::Conflict, R::NotListed, R::Cycle, R::Closed];
+    let statuses = [S::Met, S::NotMet, S::BelowFirst, S::NoValue, S::InProgress, S::CutShort];
     let subjects = [C::Sms, C::Survey, C::Kiosk, C::Epgu, C::Site, C::Unit];
     let scopes = [Scope::Unit, Scope::Agency, Scope::Region, Scope::Service];
-    let reasons = [
-        PendingReason::NoRecord,
-        PendingReason::NoUnit,
-        PendingReason::NoService,
-    ];
+    let reasons = [PendingReason::NoRecord, PendingReason::NoUnit, PendingReason::NoService];
     let deadlines = [DeadlineKind::Sms, DeadlineKind::Call, DeadlineKind::Review];
     use DeadlineState::{Met, Missed, Open, Overdue};
     let things = [Thing::Agency, Thing::Unit, Thing::Service, Thing::Manager];
     let cases = [
         (View::Refused, "code", texts(&codes.map(R::as_str))),
         (View::Refused, "channel", texts(&subjects.map(C::as_str))),
-        (
-            View::ManagerPeriods,
-            "status",
-            texts(&statuses.map(S::as_str)),
-        ),
+        (View::ManagerPeriods, "status", texts(&statuses.map(S::as_str))),
         (View::Months, "scope", texts(&scopes.map(Scope::as_str))),
         (View::Rankings, "scope", texts(&scopes.map(Scope::as_str))),
-        (
-            View::Pending,
-            "reason",
-            texts(&reasons.map(PendingReason::as_str)),
-        ),
-        (
-            View::Deadlines,
-            "kind",
-            texts(&deadlines.map(DeadlineKind::as_str)),
-        ),
-        (
-            View::Deadlines,
-            "state",
-            texts(&[Open, Overdue, Met, Missed].map(DeadlineState::as_str)),
-        ),
+        (View::Pending, "reason", texts(&reasons.map(PendingReason::as_str))),
+        (View::Deadlines, "kind", texts(&deadlines.map(DeadlineKind::as_str))),
+        (View::Deadlines, "state", texts(&[Open, Overdue, Met, Missed].map(DeadlineState::as_str))),
         (View::Directory, "of", texts(&things.map(Thing::as_str))),
     ];
     for (view, name, expected) in cases {
-        let column = columns(view)
-            .find(|column| column.name == name)
-            .expect("a column");
-        assert!(
-            matches!(column.kind, Kind::Word(words) if words == expected),
-            "{column:?}"
-        );
+        let column = columns(view).find(|column| column.name == name).expect("a column");
+        assert!(matches!(column.kind, Kind::Word(words) if words == expected), "{column:?}");
     }
 }
 
@@ -395,10 +305,7 @@ fn a_wrong_condition_is_named() {
         parse("colour", "red"),
         r#"refused has no column "colour"; its columns are code, channel, count"#
     );
-    assert_eq!(
-        parse("count", "many"),
-        r#""many" is no value of count, which is an integer"#
-    );
+    assert_eq!(parse("count", "many"), r#""many" is no value of count, which is an integer"#);
     assert!(
         parse("channel", "fax").starts_with(r#""fax" is no value of channel, which is one of"#)
     );
