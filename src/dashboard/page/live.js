@@ -59,6 +59,12 @@ export class Stream {
     this.watchdog = setInterval(() => this.watch(), SILENT_MS_MAX / 4);
   }
 
+  /** Lets the connection go until `open`. */
+  rest() {
+    this.close();
+    this.state.value = "connecting";
+  }
+
   close() {
     clearTimeout(this.timer);
     clearInterval(this.watchdog);
