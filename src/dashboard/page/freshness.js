@@ -18,6 +18,8 @@ export const figuresAt = signal(null);
 let freshAt = null; // by performance.now(): when the figures were of that moment
 let epochSeen = -1;
 let aheadMs = 0; // of the node's clock before this machine's
+let isWatching = false;
+let asking = null;
 
 /** The node's time of day, in milliseconds since 1970. */
 export const nodeNow = () => Date.now() + aheadMs;
@@ -40,8 +42,21 @@ export function tickAge(isShown) {
   if (isShown) figuresAt.value = nodeNow() - age.value;
 }
 
-/** Asks the node from now on; `onStatus` hears each answer. */
-export async function watchStatus(onStatus) {
+/** Asks the node from now on; `onStatus` hears each answer. False where it was being asked already. */
+export function watchStatus(onStatus) {
+  if (isWatching) return false;
+  isWatching = true;
+  ask(onStatus);
+  return true;
+}
+
+/** Asks no more. */
+export function stopWatching() {
+  isWatching = false;
+  clearTimeout(asking);
+}
+
+async function ask(onStatus) {
   try {
     const response = await fetch("/v1/status", { signal: AbortSignal.timeout(ANSWER_MS_MAX) });
     if (!response.ok) throw new Error(`status ${response.status}`);
@@ -57,5 +72,6 @@ export async function watchStatus(onStatus) {
   } catch {
     status.value = null;
   }
-  setTimeout(() => watchStatus(onStatus), POLL_MS);
+  clearTimeout(asking);
+  if (isWatching) asking = setTimeout(() => ask(onStatus), POLL_MS);
 }

@@ -59,6 +59,12 @@ export class Stream {
     this.watchdog = setInterval(() => this.watch(), SILENT_MS_MAX / 4);
   }
 
+  /** Lets the connection go until `open`. */
+  rest() {
+    this.close();
+    this.state.value = "connecting";
+  }
+
   close() {
     clearTimeout(this.timer);
     clearInterval(this.watchdog);
@@ -74,7 +80,7 @@ export class Stream {
   }
 
   failed() {
-    if (this.epoch !== null) this.state.value = "broken";
+    this.state.value = "broken";
     if (this.source.readyState !== EventSource.CLOSED) return; // the browser tries again
     this.close();
     this.timer = setTimeout(() => this.open(), this.delay);
@@ -83,7 +89,7 @@ export class Stream {
 
   watch() {
     if (performance.now() - this.heardAt < SILENT_MS_MAX) return;
-    if (this.epoch !== null) this.state.value = "broken";
+    this.state.value = "broken";
     this.open();
   }
 }

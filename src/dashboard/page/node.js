@@ -1,11 +1,13 @@
 // The figures: four views of the node, followed live, and the one clock by which the page is drawn.
 //
 // Four streams and one question a second stay below the six connections that a browser opens to a
-// host. Whatever comes in is merged at once and shown later, all of it together.
+// host, all its tabs together; so a tab that nobody sees keeps none. Whatever comes in is merged at once and shown later, all of it together.
 
 import { batch, computed, effect, signal } from "./vendor/signals-core.mjs";
 import { isPaused } from "./choices.js";
-import { age, nodeNow, reached, status, tickAge, wasReached, watchStatus } from "./freshness.js";
+import {
+  age, nodeNow, reached, status, stopWatching, tickAge, wasReached, watchStatus,
+} from "./freshness.js";
 import { Stream } from "./live.js";
 import { loadNames } from "./names.js";
 import { hear, tell } from "./news.js";
@@ -18,6 +20,8 @@ const PUBLISH_MS = 400;
 const TICK_MS = 1000;
 /** Figures older than this are stale. */
 const STALE_MS = 3000;
+/** A page that has been out of sight for so long lets its connections go. */
+const HIDDEN_MS = 30_000;
 
 const statuses = (...words) => words.map((word) => ["status", word]);
 /** Which periods of managers can be followed: conditions on their view. */
@@ -133,8 +137,28 @@ function tick() {
   });
 }
 
+let resting = null;
+
+function rest() {
+  stopWatching();
+  Object.values(streams).forEach((stream) => stream.rest());
+}
+
+function wake() {
+  clearTimeout(resting);
+  if (watchStatus(heardStatus)) Object.values(streams).forEach((stream) => stream.open());
+}
+
+function heardStatus(answer) {
+  rate.accepted(answer.accepted_per_second, performance.now());
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) resting = setTimeout(rest, HIDDEN_MS);
+  else wake();
+});
 effect(() => {
   if (!isPaused.value) publishSoon();
 });
-watchStatus((answer) => rate.accepted(answer.accepted_per_second, performance.now()));
+watchStatus(heardStatus);
 setInterval(tick, TICK_MS);

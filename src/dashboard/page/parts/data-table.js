@@ -22,7 +22,7 @@ export function DataTable({ name, caption, model, stream, columns, sort, matches
   model.turn.value;
   namesTurn.value;
   const { rows, matching } = model.select(matches, comparison(columns, sort.value), SHOWN_MAX);
-  const isLoading = stream.state.value === "connecting" && model.rows.size === 0;
+  const isLoading = stream.state.value !== "live" && model.rows.size === 0;
   return html`
     <div class="scroll" tabindex="0" role="region" aria-label=${caption}>
       <table role="table" class="figures" data-table=${name} aria-label=${caption} aria-busy=${isLoading}>

@@ -122,7 +122,5 @@ export default {
     territories: "No ratings yet.",
   },
   showJudged: "Show complete ones",
-  loading: "Loading…",
   up: "rose", down: "fell",
-  from: "from", until: "until",
 };

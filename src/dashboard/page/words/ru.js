@@ -122,7 +122,5 @@ export default {
     territories: "Пока нет оценок.",
   },
   showJudged: "Показать завершённые",
-  loading: "Загружаем…",
   up: "выросло", down: "снизилось",
-  from: "с", until: "по",
 };
