@@ -1,0 +1,88 @@
+//! The stages of a rating's way, each by itself, so that a regression names its place.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use dataflows::calendar::Day;
+use dataflows::domain::Input;
+use otklik::engine::{self, Batch};
+use otklik::event::Event;
+use otklik::generate::{Params, generate};
+use otklik::log::FrameBuilder;
+use otklik::rules::Rules;
+use otklik::views::row_json::write_row;
+use otklik::{compute, world};
+
+const EVENTS: u64 = 100_000;
+
+/// Generated reference data and events, as text.
+fn data() -> (Vec<u8>, Vec<u8>) {
+    let day = |year| Day::new(year, 1, 1).expect("the first of January");
+    let params = Params { events: EVENTS, seed: 1, from: day(2017), until: day(2019) };
+    let (mut reference, mut events) = (Vec::new(), Vec::new());
+    generate(&params, &mut reference, &mut events, &mut |_| ()).expect("in memory");
+    (reference, events)
+}
+
+fn lines(text: &[u8]) -> Vec<&[u8]> {
+    text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect()
+}
+
+/// The views of the data, through the whole dataflow; `pieces` epochs.
+fn dataflow(reference: &[u8], events: &[u8], workers: usize) -> Vec<dataflows::views::Row> {
+    let (mut feed, results) = engine::start(workers, &Rules::default());
+    let collector = std::thread::spawn(move || compute::collect(results).0);
+    let mut sequence = 0;
+    for text in [reference].into_iter().chain(events.chunks(1 << 30)) {
+        feed.batch(sequence, Batch::Lines(text.to_vec()));
+        sequence += text.len() as u64;
+    }
+    let as_of = Day::new(2019, 1, 1).expect("the first of January");
+    feed.tell(sequence, Input::Clock(world::hour_of(as_of, &world::world())));
+    feed.close(1);
+    drop(feed);
+    collector.join().expect("a panic ends the process")
+}
+
+fn stages(criterion: &mut Criterion) {
+    let (reference, events) = data();
+    let lines = lines(&events);
+    let parsed: Vec<Event<'_>> =
+        lines.iter().map(|line| Event::parse(line).expect("generated events are valid")).collect();
+
+    let mut group = criterion.benchmark_group("stages");
+    group.throughput(Throughput::Elements(EVENTS)).sample_size(10);
+    group.bench_function("parse", |bench| {
+        bench.iter(|| lines.iter().filter(|line| Event::parse(black_box(line)).is_ok()).count());
+    });
+    group.bench_function("encode for the log", |bench| {
+        bench.iter_batched_ref(
+            FrameBuilder::new,
+            |frame| parsed.iter().for_each(|event| frame.push(event).expect("fits a frame")),
+            BatchSize::LargeInput,
+        );
+    });
+    group.bench_function("into the dataflow's types", |bench| {
+        bench.iter(|| parsed.iter().map(|event| black_box(event.input())).count());
+    });
+    group.bench_function("dataflow, 1 worker, parsing included", |bench| {
+        bench.iter(|| dataflow(&reference, &events, 1).len());
+    });
+    group.finish();
+
+    let rows = dataflow(&reference, &events, 1);
+    let mut group = criterion.benchmark_group("rows");
+    group.throughput(Throughput::Elements(rows.len() as u64)).sample_size(10);
+    group.bench_function("as JSON", |bench| {
+        let mut out = Vec::new();
+        bench.iter(|| {
+            out.clear();
+            rows.iter().for_each(|row| write_row(row, &mut out));
+            out.len()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, stages);
+criterion_main!(benches);
