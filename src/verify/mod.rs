@@ -7,7 +7,7 @@
 
 mod command;
 mod compare;
-mod dataflow;
+pub mod dataflow;
 mod deadlines;
 mod judge;
 mod message;

@@ -12,6 +12,8 @@
 //! With `UPDATE_CASES=1` in the environment the tables are rewritten instead of checked. Read the
 //! difference before it is committed: the table is the rule.
 
+#![allow(dead_code, reason = "each test takes of it what it needs")]
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 

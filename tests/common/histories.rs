@@ -4,6 +4,8 @@
 //!
 //! A history is a function of its seed, in every build and on every machine.
 
+#![allow(dead_code, reason = "each test takes of it what it needs")]
+
 use jiff::civil::{Date, DateTime, Time, date};
 use jiff::tz::Offset;
 use jiff::{Timestamp, ToSpan};
