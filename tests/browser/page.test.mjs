@@ -37,6 +37,7 @@ after(async () => {
 async function open(t, { viewport = WIDE, locale = "en-GB", colorScheme = "light", before } = {}) {
   const context = await browser.browser().newContext({ viewport, locale, colorScheme });
   t.after(() => context.close());
+  context.setDefaultTimeout(10_000);
   const page = await context.newPage();
   page.complaints = [];
   page.on("console", (message) => {
@@ -112,8 +113,9 @@ test("counts what there is, and the totals add up", async (t) => {
     ["agencies", "agencies", {}],
     ["territories", "territories", { agency: "" }],
   ]) {
+    await page.locator(`#tab-${tab}`).click();
     await eventually(async () => {
-      const shown = number(await page.locator(`#tab-${tab} .number`).innerText());
+      const shown = number(await page.locator(`#tab-${tab} .number`).textContent());
       return shown === (await node.rows(view, conditions)).length;
     }, 5000, `number of ${tab}`);
   }
@@ -260,6 +262,7 @@ test("a stream that fails is named, and taken up again", async (t) => {
     before: (page) => page.route(pattern, (route) => route.fulfill({ status: 503 })),
   });
   await filled(page);
+  await page.locator("#tab-agencies").click();
   const notice = page.locator('.notice[data-kind="error"]');
   await notice.waitFor();
   assert.match(await notice.innerText(), /agencies/);
@@ -278,13 +281,13 @@ test("lets its connections go while nobody sees it", { skip: NOT_OURS }, async (
     document.dispatchEvent(new Event("visibilitychange"));
   }, isHidden);
   const subscribers = async () => (await (await fetch(`${node.url}/v1/status`)).json()).subscribers;
-  assert.ok((await subscribers()) >= 4);
+  assert.ok((await subscribers()) > 0);
   await hide(true);
   await page.clock.fastForward(31_000);
   await eventually(async () => (await subscribers()) === 0, 5000, "all streams closed");
   await hide(false);
   await isLive(page);
-  assert.ok((await subscribers()) >= 4);
+  assert.ok((await subscribers()) > 0);
 });
 
 test("survives the death of the node", { skip: NOT_OURS }, async (t) => {

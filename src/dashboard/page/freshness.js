@@ -42,12 +42,10 @@ export function tickAge(isShown) {
   if (isShown) figuresAt.value = nodeNow() - age.value;
 }
 
-/** Asks the node from now on; `onStatus` hears each answer. False where it was being asked already. */
+/** Asks the node from now on; `onStatus` hears each answer, and is waited for. */
 export function watchStatus(onStatus) {
-  if (isWatching) return false;
   isWatching = true;
   ask(onStatus);
-  return true;
 }
 
 /** Asks no more. */
@@ -66,9 +64,9 @@ async function ask(onStatus) {
       epochSeen = Math.max(epochSeen, answer.epoch);
       freshen(performance.now() - answer.age_ms);
     }
-    onStatus(answer);
     wasReached.value = true;
     status.value = answer;
+    await onStatus(answer);
   } catch {
     status.value = null;
   }

@@ -13,43 +13,42 @@ const SILENT_MS_MAX = 20_000;
 /**
  * A stream of a view.
  *
- * - `state`: "connecting" until the first rows are there, "live", "broken"
- * - `onSnapshot(rows, epoch)`, `onChanges(changes, epoch)`, `onEpoch(epoch)` are called as they come;
- *   each changes or snapshot is followed by its epoch
+ * - `state`: "resting" until it is opened, "connecting" until rows are there, "live", "broken"
+ * - `onSnapshot(rows)`, `onChanges(changes)`, `onEpoch(epoch)` are called as they come; a snapshot
+ *   and changes are followed by their epoch
  */
 export class Stream {
   constructor(view, parameters, handlers) {
     this.view = view;
     this.parameters = parameters;
     this.handlers = handlers;
-    this.state = signal("connecting");
+    this.state = signal("resting");
     this.epoch = null;
     this.delay = RETRY_MS_MIN;
-    this.open();
   }
 
   /** Follows other rows of the view, from a new snapshot. */
   follow(parameters) {
     this.parameters = parameters;
     this.epoch = null;
-    this.state.value = "connecting";
     this.open();
   }
 
   /** Opens the stream now, in place of what is open or waited for. */
   open() {
     this.close();
+    if (this.state.peek() !== "broken") this.state.value = "connecting";
     const query = new URLSearchParams(this.parameters);
     if (this.epoch !== null) query.append("last_event_id", this.epoch);
     const source = new EventSource(`/v1/views/${this.view}/live?${query}`);
     source.addEventListener("snapshot", (event) => {
       const { epoch, rows } = JSON.parse(event.data);
-      this.handlers.onSnapshot(rows, epoch);
+      this.handlers.onSnapshot(rows);
       this.reached(epoch);
     });
     source.addEventListener("changes", (event) => {
       const { epoch, changes } = JSON.parse(event.data);
-      this.handlers.onChanges(changes, epoch);
+      this.handlers.onChanges(changes);
       this.reached(epoch);
     });
     source.addEventListener("progress", (event) => this.reached(JSON.parse(event.data).epoch));
@@ -62,7 +61,7 @@ export class Stream {
   /** Lets the connection go until `open`. */
   rest() {
     this.close();
-    this.state.value = "connecting";
+    this.state.value = "resting";
   }
 
   close() {

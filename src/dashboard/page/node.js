@@ -1,10 +1,12 @@
-// The figures: four views of the node, followed live, and the one clock by which the page is drawn.
+// The figures: views of the node, followed live, and the one clock by which the page is drawn.
 //
-// Four streams and one question a second stay below the six connections that a browser opens to a
-// host, all its tabs together; so a tab that nobody sees keeps none. Whatever comes in is merged at once and shown later, all of it together.
+// A browser opens six connections to a host, all its windows together. So there are few: a stream of
+// managers, one of the other table while that is looked at, and one for the questions asked every
+// second; and none of a page that nobody sees. Whatever comes in is merged at once and shown later,
+// all of it together.
 
 import { batch, computed, effect, signal } from "./vendor/signals-core.mjs";
-import { isPaused } from "./choices.js";
+import { isPaused, tab } from "./choices.js";
 import {
   age, nodeNow, reached, status, stopWatching, tickAge, wasReached, watchStatus,
 } from "./freshness.js";
@@ -46,28 +48,14 @@ export const rate = new RateSeries();
 export const rateTurn = signal(0);
 
 let conservation = null; // as it came, shown or not
+let conservationEpoch = 0;
 let publishing = null;
 
-/** The streams, by what they bring. */
+/** The streams of the tables. */
 export const streams = {
   managers: follow("managers", "manager_periods", PERIODS.running),
   agencies: follow("agencies", "agencies", []),
   territories: follow("territories", "territories", [["agency", ""]]),
-  totals: new Stream("conservation", [], {
-    onSnapshot: ([row]) => {
-      conservation = row ?? null;
-      rate.restart();
-      publishSoon();
-    },
-    onChanges: (changes) => {
-      for (const { row } of changes) conservation = row;
-      publishSoon();
-    },
-    onEpoch: (epoch) => {
-      reached(epoch);
-      if (conservation !== null) rate.counted(conservation.accepted, performance.now());
-    },
-  }),
 };
 
 function follow(name, view, conditions) {
@@ -96,7 +84,7 @@ export function showPeriods(name) {
 
 /** Opens anew, now, what is not live. */
 export function retry() {
-  const broken = Object.values(streams).filter((stream) => stream.state.value !== "live");
+  const broken = Object.values(streams).filter((stream) => stream.state.value === "broken");
   broken.forEach((stream) => stream.open());
 }
 
@@ -104,8 +92,8 @@ export function retry() {
 export const standing = computed(() => {
   if (status.value === null) return wasReached.value ? "lost" : "connecting";
   if (status.value.stage !== "ready") return status.value.stage;
-  const isBehind = Object.values(streams).some((stream) => stream.state.value !== "live");
-  if (isBehind) return "behind";
+  const states = Object.values(streams).map((stream) => stream.state.value);
+  if (states.includes("connecting") || states.includes("broken")) return "behind";
   return age.value > STALE_MS ? "stale" : "live";
 });
 
@@ -137,28 +125,43 @@ function tick() {
   });
 }
 
-let resting = null;
-
-function rest() {
-  stopWatching();
-  Object.values(streams).forEach((stream) => stream.rest());
-}
-
-function wake() {
-  clearTimeout(resting);
-  if (watchStatus(heardStatus)) Object.values(streams).forEach((stream) => stream.open());
-}
-
-function heardStatus(answer) {
+/** Hears how the node stands; asks it for the totals then, over the same connection. */
+async function heardStatus(answer) {
   rate.accepted(answer.accepted_per_second, performance.now());
+  if (answer.epoch === null) return;
+  const response = await fetch("/v1/views/conservation");
+  if (!response.ok) return; // the next time
+  const { epoch, rows } = await response.json();
+  if (epoch < conservationEpoch || rows.length === 0) rate.restart();
+  [conservation = null, conservationEpoch] = [rows[0], epoch];
+  if (conservation !== null) rate.counted(conservation.accepted, performance.now());
+  publishSoon();
 }
+
+/** Opens the streams of what is looked at, and lets the others rest. */
+function openShown(isSeen) {
+  for (const [name, stream] of Object.entries(streams)) {
+    const isWanted = isSeen && (name === "managers" || name === tab.value);
+    const isOpen = stream.state.peek() !== "resting";
+    if (isWanted && !isOpen) stream.open();
+    if (!isWanted && isOpen) stream.rest();
+  }
+}
+
+const isSeen = signal(true);
+let hiding = null;
 
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) resting = setTimeout(rest, HIDDEN_MS);
-  else wake();
+  clearTimeout(hiding);
+  if (document.hidden) hiding = setTimeout(() => (isSeen.value = false), HIDDEN_MS);
+  else isSeen.value = true;
+});
+effect(() => openShown(isSeen.value));
+effect(() => {
+  if (isSeen.value) watchStatus(heardStatus);
+  else stopWatching();
 });
 effect(() => {
   if (!isPaused.value) publishSoon();
 });
-watchStatus(heardStatus);
 setInterval(tick, TICK_MS);

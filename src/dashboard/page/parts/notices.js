@@ -34,10 +34,8 @@ function current() {
     case "stale":
       return ["wait", say.noticeStale(duration(age.value))];
     case "behind": {
-      const names = { managers: say.tabs.managers, agencies: say.tabs.agencies };
-      Object.assign(names, { territories: say.tabs.territories, totals: say.tabs.totals });
       const broken = Object.keys(streams).filter((name) => streams[name].state.value === "broken");
-      const text = broken.map((name) => names[name].toLowerCase()).join(", ");
+      const text = broken.map((name) => say.tabs[name].toLowerCase()).join(", ");
       return broken.length > 0 ? ["error", say.noticeBroken(text)] : null;
     }
     default:

@@ -3,7 +3,7 @@
 import { showTab, tab, tabs } from "../choices.js";
 import { integer } from "../format.js";
 import { html } from "../html.js";
-import { models } from "../node.js";
+import { models, streams } from "../node.js";
 import { words } from "../words.js";
 import { Activity } from "./activity.js";
 import { Agencies } from "./agencies.js";
@@ -33,11 +33,12 @@ export function Tables() {
 
 function Tab({ name, isShown }) {
   models[name]?.shape.value;
+  const isKnown = models[name] !== undefined && streams[name].state.value !== "resting";
   return html`
     <button type="button" role="tab" id=${`tab-${name}`} aria-selected=${isShown}
       aria-controls="tables" tabindex=${isShown ? 0 : -1} onClick=${() => showTab(name)}>
       ${words().tabs[name]}
-      ${models[name] && html` <span class="number">${integer(models[name].rows.size)}</span>`}
+      ${isKnown && html` <span class="number">${integer(models[name].rows.size)}</span>`}
     </button>
   `;
 }

@@ -80,7 +80,7 @@ export default {
   newsEmpty: "Nothing yet: changes of values appear here.",
   newsFew: "At most the four greatest of each second",
 
-  tabs: { managers: "Managers", agencies: "Agencies", territories: "Territories", activity: "Now", totals: "totals" },
+  tabs: { managers: "Managers", agencies: "Agencies", territories: "Territories", activity: "Now" },
   periods: {
     label: "Period", running: "running", judged: "complete", cut: "cut short",
   },

@@ -80,7 +80,7 @@ export default {
   newsEmpty: "Пока ничего: здесь появятся изменения значений.",
   newsFew: "Не больше четырёх самых заметных в секунду",
 
-  tabs: { managers: "Руководители", agencies: "Ведомства", territories: "Территории", activity: "Сейчас", totals: "итоги" },
+  tabs: { managers: "Руководители", agencies: "Ведомства", territories: "Территории", activity: "Сейчас" },
   periods: {
     label: "Период", running: "текущие", judged: "завершённые", cut: "прерванные",
   },
