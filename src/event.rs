@@ -379,7 +379,10 @@ impl<'a> Event<'a> {
                 s.record,
                 Message {
                     received: s.received_at,
-                    body: Body::Sms { digit: digit(&s.text), text: domain::fingerprint(&s.text) },
+                    body: Body::Sms {
+                        digit: digit(&s.text),
+                        text: domain::fingerprint(s.text.as_bytes()),
+                    },
                 },
             ),
             Event::Survey(s) => Input::Message(
@@ -403,7 +406,10 @@ impl<'a> Event<'a> {
                         service: id(&f.service),
                         mfc: id(&f.mfc),
                         provided: f.provided_on,
-                        text: f.text.as_deref().map_or(0, |t| domain::fingerprint(t) as u32),
+                        text: f
+                            .text
+                            .as_deref()
+                            .map_or(0, |t| domain::fingerprint(t.as_bytes()) as u32),
                     },
                 },
             ),

@@ -4,7 +4,7 @@
 
 use dataflows::calendar::{Day, Hour, WorkingDays, Zone};
 use dataflows::world::{Attribution, Integral, Switches, World, ZoneIndex};
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use crate::regions::Regions;
 use crate::rules::{self, Rules};
@@ -14,7 +14,7 @@ use crate::rules::{self, Rules};
 pub const MOSCOW: &str = "Europe/Moscow";
 
 /// Zones are resolved to their offsets within these years; before and after, as at the edges.
-const YEARS: std::ops::RangeInclusive<i16> = 2000..=2050;
+const YEARS: std::ops::RangeInclusive<i16> = 1970..=2100;
 
 /// Year, month, day.
 type Civil = (i32, u32, u32);
@@ -50,7 +50,8 @@ pub fn world() -> World {
 
 /// The offsets of an IANA zone over [`YEARS`].
 fn offsets(name: &str) -> Zone {
-    let zone = TimeZone::get(name).expect("the embedded regions name zones that exist");
+    let zone =
+        TimeZoneDatabase::bundled().get(name).expect("the embedded regions name zones that exist");
     let midnight = |year| jiff::civil::date(year, 1, 1).to_zoned(TimeZone::UTC);
     let first = midnight(*YEARS.start()).expect("in range").timestamp();
     let last = midnight(*YEARS.end()).expect("in range").timestamp();
@@ -88,7 +89,8 @@ pub fn hour_of(day: Day, world: &World) -> Hour {
 
 /// The rules as the dataflow takes them.
 pub fn switches(rules: &Rules) -> Switches {
-    let reversed: String = rules.sample_seed.chars().rev().collect();
+    let seed = rules.sample_seed.as_bytes();
+    let reversed: Vec<u8> = seed.iter().rev().copied().collect();
     Switches {
         integral: match rules.integral {
             rules::Integral::Surveyed => Integral::Surveyed,
@@ -99,7 +101,7 @@ pub fn switches(rules: &Rules) -> Switches {
             rules::Attribution::Provided => Attribution::Provided,
         },
         sample_key: (
-            dataflows::domain::fingerprint(&rules.sample_seed),
+            dataflows::domain::fingerprint(seed),
             dataflows::domain::fingerprint(&reversed),
         ),
         survey_cap: rules.survey_cap,

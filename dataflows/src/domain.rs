@@ -247,8 +247,8 @@ impl Form {
 }
 
 /// A fingerprint of a text, the same in every build and process: FNV-1a.
-pub fn fingerprint(text: &str) -> u64 {
-    crate::id::fnv(text.as_bytes())
+pub fn fingerprint(text: &[u8]) -> u64 {
+    crate::id::fnv(text)
 }
 
 /// What a unit is.

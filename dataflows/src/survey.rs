@@ -101,14 +101,17 @@ struct Lists {
     exhausted: HashSet<Record>,
     /// Lists that may come out differently at the next tick.
     dirty: BTreeSet<ListKey>,
-    /// Lists whose day is not over, by the moment it will be.
-    waiting: BTreeSet<(i64, ListKey)>,
+    /// Lists whose day is not over.
+    waiting: BTreeSet<ListKey>,
 }
 
 #[derive(Default)]
 struct List {
     formed: bool,
-    candidates: BTreeSet<(u64, Record)>,
+    /// The unit's, as its last candidate said.
+    zone: ZoneIndex,
+    /// How often each is there, by ticket: while an epoch is taken in, twice or less than once.
+    candidates: BTreeMap<(u64, Record), isize>,
     drawn: Vec<Record>,
     shown: Option<Row>,
 }
@@ -130,15 +133,17 @@ impl Lists {
         let ticket = (self.ticket(key.1, record), record);
         let list = self.lists.entry(key).or_default();
         if diff > 0 {
-            list.candidates.insert(ticket);
-        } else {
+            list.zone = zone;
+        }
+        let count = list.candidates.entry(ticket).or_default();
+        *count += diff;
+        if *count == 0 {
             list.candidates.remove(&ticket);
         }
         if list.formed {
             self.dirty.insert(key);
         } else {
-            let over = self.world.zone(zone).at(Day(key.1.0 + 1), 0).micros();
-            self.waiting.insert((over, key));
+            self.waiting.insert(key);
         }
     }
 
@@ -161,16 +166,15 @@ impl Lists {
     }
 
     fn tick(&mut self, now: Hour, epoch: u64, output: &mut Output<Row, isize>) {
-        while let Some(&(over, key)) = self.waiting.first() {
-            if over > now.micros() {
-                break;
+        let (lists, world, dirty) = (&mut self.lists, &self.world, &mut self.dirty);
+        self.waiting.retain(|key| {
+            let Some(list) = lists.get_mut(key) else { return false };
+            list.formed = world.zone(list.zone).at(Day(key.1.0 + 1), 0).micros() <= now.micros();
+            if list.formed {
+                dirty.insert(*key);
             }
-            self.waiting.pop_first();
-            if let Some(list) = self.lists.get_mut(&key) {
-                list.formed = true;
-            }
-            self.dirty.insert(key);
-        }
+            !list.formed
+        });
         for key in std::mem::take(&mut self.dirty) {
             self.extend(key, epoch, output);
         }
@@ -186,7 +190,7 @@ impl Lists {
         let asked = if cap == 0 { wanted } else { wanted.min(cap) };
         let exhausted = &self.exhausted;
         let mut reachable = count(list.drawn.iter().filter(|r| !exhausted.contains(r)).count());
-        let undrawn = list.candidates.iter().map(|(_, record)| *record);
+        let undrawn = list.candidates.keys().map(|(_, record)| *record);
         let undrawn: Vec<Record> = undrawn.filter(|record| !list.drawn.contains(record)).collect();
         for record in undrawn {
             if reachable >= asked {

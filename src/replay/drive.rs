@@ -20,8 +20,9 @@ use super::input::{self, Chunk, Kind};
 use super::lane::{Delivery, Lane};
 use super::latency::Latency;
 use super::plan::Plan;
-use super::report::{Report, Tally};
+use super::report::Report;
 use super::schedule::Pace;
+use super::tally::Tally;
 use crate::lines::LinesError;
 
 /// How often progress is told.
@@ -76,7 +77,7 @@ pub async fn replay(
     }
     let mut drive = Drive {
         start: Instant::now(),
-        routes: [routes(&plan, 1), routes(&plan, plan.connections)],
+        routes: [route(&plan, 1), route(&plan, plan.connections)],
         chunks,
         chunk: Chunk::default(),
         next: 0,
@@ -107,7 +108,7 @@ struct Route {
     idle: Vec<Lane>,
 }
 
-fn routes(plan: &Plan, lanes: u16) -> Route {
+fn route(plan: &Plan, lanes: u16) -> Route {
     let lane = || Lane::new(plan.node.events(), plan.timeout, plan.give_up);
     let idle = (0..lanes).map(|_| lane()).collect();
     Route { batcher: Batcher::new(plan.batch_lines), idle }

@@ -14,6 +14,7 @@ mod plan;
 mod progress;
 mod report;
 mod schedule;
+mod tally;
 
 use std::fs::File;
 use std::io::Write;

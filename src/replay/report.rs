@@ -1,86 +1,21 @@
 //! What a replay has come to: the table at its end, and the same as JSON for `--report`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::lane::{Answer, Retries, Undelivered};
+use super::lane::Retries;
 use super::latency::Latency;
 use super::plan::Plan;
 use super::schedule::Pace;
+use super::tally::Tally;
 
-/// Refusal codes that are told apart; a node has eight.
-const CODES_MAX: usize = 64;
 /// How late the last event may be sent without the pace being missed, beside 1 % of the schedule.
 const LATE_ALLOWED_S: f64 = 0.1;
 /// How long after the schedule the last acknowledgement may come, beside 1 % of the schedule.
 const OWED_ALLOWED_S: f64 = 1.0;
-
-/// The counts of a replay that goes on. Times are in microseconds after the start.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) sent: u64,
-    pub(super) acknowledged: u64,
-    pub(super) retries: Retries,
-    /// Why not everything was sent or acknowledged.
-    pub(super) failure: Option<String>,
-    batches: u64,
-    accepted: u64,
-    bytes: u64,
-    refusals: BTreeMap<String, Refusals>,
-    last_due_us: u64,
-    last_sent_us: u64,
-    last_acknowledged_us: u64,
-    subscriber_losses: u64,
-    subscriber_error: Option<String>,
-}
-
-impl Tally {
-    /// A batch is sent for the first time.
-    pub(super) fn send(&mut self, lines: u32, last_due_us: u64, now_us: u64) {
-        self.batches += 1;
-        self.sent += u64::from(lines);
-        self.last_due_us = self.last_due_us.max(last_due_us);
-        self.last_sent_us = now_us;
-    }
-
-    /// A batch is acknowledged.
-    pub(super) fn acknowledge(&mut self, lines: u32, bytes: u64, at_us: u64, answer: Answer) {
-        self.acknowledged += u64::from(lines);
-        self.accepted += answer.accepted;
-        self.bytes += bytes;
-        self.last_acknowledged_us = self.last_acknowledged_us.max(at_us);
-        for refused in answer.refused {
-            let known =
-                self.refusals.len() < CODES_MAX || self.refusals.contains_key(&refused.code);
-            let code = if known { refused.code } else { "other".to_owned() };
-            let entry = self.refusals.entry(code.clone()).or_insert_with(|| Refusals {
-                code,
-                count: 0,
-                example: refused.detail,
-            });
-            entry.count += 1;
-        }
-    }
-
-    /// A batch will not be acknowledged any more.
-    pub(super) fn undelivered(&mut self, undelivered: &Undelivered) {
-        // What was only stopped for it comes after what it was stopped for.
-        self.failure.get_or_insert_with(|| undelivered.to_string());
-    }
-
-    pub(super) fn subscriber_lost(&mut self, cause: String) {
-        self.subscriber_losses += 1;
-        self.subscriber_error = Some(cause);
-    }
-
-    pub(super) fn refused(&self) -> u64 {
-        self.acknowledged - self.accepted
-    }
-}
 
 /// A replay that is over. Field names are those of the JSON and stay.
 #[derive(Clone, Debug, Serialize)]
@@ -107,6 +42,8 @@ pub struct Report {
     pub retries: Retries,
     /// Bytes of NDJSON acknowledged, without compression and headers.
     pub bytes: u64,
+    /// The last epoch that an event of it is in; null if none was acknowledged.
+    pub last_epoch: Option<u64>,
     /// Seconds from the start to the last acknowledgement.
     pub duration_s: f64,
     /// Seconds of the schedule of the events sent; null with `max`.
@@ -251,6 +188,7 @@ impl Report {
             batches: tally.batches,
             retries: tally.retries,
             bytes: tally.bytes,
+            last_epoch: tally.last_epoch,
             duration_s,
             schedule_s,
             target_per_s: schedule_s.map(|schedule_s| per_second(tally.sent as f64, schedule_s)),
@@ -371,9 +309,8 @@ impl fmt::Display for Report {
             "rate          {:.0}/s sent, {:.0}/s acknowledged",
             self.sent_per_s, self.acknowledged_per_s
         )?;
-        match self.target_per_s {
-            Some(target) => write!(f, " of {target:.0}/s asked for")?,
-            None => write!(f, ", nothing asked for")?,
+        if let Some(target) = self.target_per_s {
+            write!(f, " of {target:.0}/s asked for")?;
         }
         writeln!(f, "; {:.1} MB/s", self.megabytes_per_s)?;
         writeln!(
@@ -400,7 +337,11 @@ impl fmt::Display for Report {
             )?;
         }
         if let Some(error) = &visible.error {
-            writeln!(f, "The subscriber lost its stream {} times, last: {error}", visible.losses)?;
+            writeln!(
+                f,
+                "The subscriber was without a stream {} times, last: {error}",
+                visible.losses
+            )?;
         }
         if let Some(failure) = &self.failure {
             writeln!(f, "FAILED: {failure}")?;

@@ -70,7 +70,8 @@ impl Message {
                 (fact.record, fact.received_at, Body::Fact(body))
             }
             Event::Sms(sms) => {
-                let body = Body::Sms { digit: digit(&sms.text), text: fingerprint(&sms.text) };
+                let body =
+                    Body::Sms { digit: digit(&sms.text), text: fingerprint(sms.text.as_bytes()) };
                 (sms.record, sms.received_at, body)
             }
             Event::Survey(survey) => (
@@ -86,7 +87,7 @@ impl Message {
                     service: id(&form.service),
                     mfc: id(&form.mfc),
                     provided: form.provided_on.map(time::date),
-                    text: form.text.as_deref().map(fingerprint),
+                    text: form.text.as_deref().map(|text| fingerprint(text.as_bytes())),
                 };
                 (form.record, form.received_at, Body::Form(body))
             }
