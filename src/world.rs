@@ -121,7 +121,7 @@ mod tests {
             ("45000000000", "45", 180),
             ("32401", "32", 420),
             ("71140", "7114", 300),
-            ("99", "99", 180),
+            ("00", "00", 180),
         ] {
             let (id, zone) = world.subject(Id::of(okato));
             let noon = world.zone(zone).at(day, 12);
