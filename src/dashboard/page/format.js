@@ -49,7 +49,8 @@ export const mean = percentWith("millionths");
 export const target = percentWith("shortest");
 
 /** A mean score, which has two decimals. */
-export const average = (number) => (number === null ? NONE : formats.value.hundredths.format(number));
+export const average = (number) =>
+  number === null ? NONE : formats.value.hundredths.format(number);
 
 /** The difference of two values of two decimals, exactly, with its sign: «+0,02». */
 export function difference(from, to) {

@@ -1,9 +1,9 @@
 // The figures: views of the node, followed live, and the one clock by which the page is drawn.
 //
-// A browser opens six connections to a host, all its windows together. So there are few: a stream of
-// managers, one of the other table while that is looked at, and one for the questions asked every
-// second; and none of a page that nobody sees. Whatever comes in is merged at once and shown later,
-// all of it together.
+// A browser opens six connections to a host, all its windows together. So there are few: a stream
+// of managers, one of the other table while that is looked at, and one for the questions asked
+// every second; and none of a page that nobody sees. Whatever comes in is merged at once and shown
+// later, all of it together.
 
 import { batch, computed, effect, signal } from "./vendor/signals-core.mjs";
 import { isPaused, tab } from "./choices.js";
@@ -88,7 +88,10 @@ export function retry() {
   broken.forEach((stream) => stream.open());
 }
 
-/** How the page stands to the node: "connecting", "lost", a stage of the node, "behind", "stale", "live". */
+/**
+ * How the page stands to the node: "connecting" before it has ever answered, "lost", the node's own
+ * stage where it is not ready, "behind" while streams are not live, "stale", "live".
+ */
 export const standing = computed(() => {
   if (status.value === null) return wasReached.value ? "lost" : "connecting";
   if (status.value.stage !== "ready") return status.value.stage;
@@ -134,7 +137,7 @@ async function heardStatus(answer) {
   const { epoch, rows } = await response.json();
   if (epoch < conservationEpoch || rows.length === 0) rate.restart();
   [conservation = null, conservationEpoch] = [rows[0], epoch];
-  if (conservation !== null) rate.counted(conservation.accepted, performance.now());
+  if (conservation !== null) rate.ratings(conservation.accepted, performance.now());
   publishSoon();
 }
 

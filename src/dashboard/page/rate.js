@@ -3,11 +3,11 @@
 /** Seconds that the chart shows. */
 export const SECONDS = 120;
 
-/** Two series by second of `performance.now()`: events accepted, and ratings that are in the figures. */
+/** Two series by second of `performance.now()`: events accepted, and ratings. */
 export class RateSeries {
   constructor() {
     this.acceptedBySecond = new Map();
-    this.countedBySecond = new Map();
+    this.ratingsBySecond = new Map();
     this.total = null;
     this.totalAt = null;
   }
@@ -21,8 +21,8 @@ export class RateSeries {
     this.forget(last);
   }
 
-  /** The figures hold so many ratings now; the difference came in since the last word. */
-  counted(total, now) {
+  /** There are so many ratings now; the difference came in since the last word. */
+  ratings(total, now) {
     if (this.total !== null) {
       const seconds = Math.max((now - this.totalAt) / 1000, 0.001);
       const perSecond = (total - this.total) / seconds;
@@ -30,8 +30,8 @@ export class RateSeries {
       while (from < now / 1000) {
         const second = Math.floor(from);
         const until = Math.min(second + 1, now / 1000);
-        const before = this.countedBySecond.get(second) ?? 0;
-        this.countedBySecond.set(second, before + perSecond * (until - from));
+        const before = this.ratingsBySecond.get(second) ?? 0;
+        this.ratingsBySecond.set(second, before + perSecond * (until - from));
         from = until;
       }
     }
@@ -45,12 +45,12 @@ export class RateSeries {
   }
 
   forget(last) {
-    for (const series of [this.acceptedBySecond, this.countedBySecond]) {
+    for (const series of [this.acceptedBySecond, this.ratingsBySecond]) {
       for (const second of series.keys()) if (second <= last - SECONDS) series.delete(second);
     }
   }
 
-  /** `[seconds before now, accepted, counted]` for a chart, oldest first; null where unknown. */
+  /** `[seconds before now, accepted, ratings]` for a chart, oldest first; null where unknown. */
   columns(now) {
     // The second that has just ended may not have been asked for yet.
     const last = Math.floor(now / 1000) - 2;
@@ -58,8 +58,8 @@ export class RateSeries {
     for (let ago = SECONDS - 1; ago >= 0; ago -= 1) {
       columns[0].push(-ago);
       columns[1].push(this.acceptedBySecond.get(last - ago) ?? null);
-      const counted = this.countedBySecond.get(last - ago);
-      columns[2].push(counted === undefined ? null : Math.round(counted));
+      const ratings = this.ratingsBySecond.get(last - ago);
+      columns[2].push(ratings === undefined ? null : Math.round(ratings));
     }
     return columns;
   }

@@ -40,7 +40,8 @@ const columns = computed(() => {
 export function Agencies() {
   const say = words();
   return html`
-    <${DataTable} name="agencies" model=${models.agencies} stream=${streams.agencies} caption=${say.tabs.agencies}
-      columns=${columns.value} sort=${sort} matches=${all} empty=${() => say.empty.agencies} />
+    <${DataTable} name="agencies" model=${models.agencies} stream=${streams.agencies}
+      caption=${say.tabs.agencies} columns=${columns.value} sort=${sort} matches=${all}
+      empty=${() => say.empty.agencies} />
   `;
 }

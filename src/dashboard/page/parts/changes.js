@@ -1,6 +1,6 @@
 // What just changed: who, from which value to which, when.
 
-import { NONE, difference, integer, percent, time } from "../format.js";
+import { difference, integer, percent, time } from "../format.js";
 import { html } from "../html.js";
 import { nameOf, namesTurn, regionName } from "../names.js";
 import { changesCount, news } from "../news.js";
@@ -30,7 +30,7 @@ function Item({ item }) {
     <li data-direction=${direction}>
       <span class="whose"><span>${name}</span><small>${about}</small></span>
       <span class="values">
-        <span>${from === null ? NONE : percent(from)} → <b>${to === null ? NONE : percent(to)}</b></span>
+        <span>${percent(from)} → <b>${percent(to)}</b></span>
         <small><${Delta} from=${from} to=${to} /> <time>${time(at)}</time></small>
       </span>
     </li>

@@ -1,4 +1,4 @@
-// What comes in per second: events at the door, and ratings in the figures.
+// What is accepted per second: all events, and ratings.
 
 import { Component, createRef } from "../vendor/preact.mjs";
 import { effect } from "../vendor/signals-core.mjs";
@@ -14,16 +14,16 @@ const HEIGHT = 168;
 export function Chart() {
   const say = words();
   rateTurn.value;
-  const [, accepted, counted] = rate.columns(performance.now());
+  const [, accepted, ratings] = rate.columns(performance.now());
   const last = (series) => (series.at(-1) === null ? "…" : integer(series.at(-1)));
   return html`
     <section class="card chart" aria-labelledby="chart-title">
       <h2 id="chart-title">${say.chart}</h2>
       <ul class="legend">
         <li data-series="accepted">${say.chartAccepted} <b>${last(accepted)}</b></li>
-        <li data-series="counted">${say.chartCounted} <b>${last(counted)}</b></li>
+        <li data-series="ratings">${say.chartRatings} <b>${last(ratings)}</b></li>
       </ul>
-      <div role="img" aria-label=${say.chartAbout(last(accepted), last(counted))}>
+      <div role="img" aria-label=${say.chartAbout(last(accepted), last(ratings))}>
         <${Plot} />
       </div>
     </section>
@@ -73,6 +73,8 @@ function options(box) {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const font = "11px system-ui, sans-serif";
   const axis = { stroke: colour("--muted"), font, ticks: { show: false } };
+  const line = { width: 1.5, points: { show: false } };
+  const whole = (number) => (Number.isInteger(number) ? integer(number) : "");
   const ago = (seconds) => (seconds === 0 ? say.chartNow : say.chartMinutes(-seconds / 60));
   return {
     width: Math.floor(box.clientWidth) || 300,
@@ -80,21 +82,30 @@ function options(box) {
     padding: [8, 22, 0, 0],
     legend: { show: false },
     cursor: { show: false },
-    scales: { x: { time: false, range: [1 - SECONDS, 0] }, y: { range: (_, __, most) => [0, Math.max(most * 1.1, 5)] } },
+    scales: {
+      x: { time: false, range: [1 - SECONDS, 0] },
+      y: { range: (_plot, _least, most) => [0, Math.max(most * 1.1, 5)] },
+    },
     axes: [
-      { ...axis, size: 26, splits: () => [-60, 0], values: (_, splits) => splits.map(ago), grid: { show: false } },
+      {
+        ...axis,
+        size: 26,
+        splits: () => [-60, 0],
+        values: (_plot, splits) => splits.map(ago),
+        grid: { show: false },
+      },
       {
         ...axis,
         size: 46,
         space: 36,
-        values: (_, splits) => splits.map((split) => (Number.isInteger(split) ? integer(split) : "")),
+        values: (_plot, splits) => splits.map(whole),
         grid: { stroke: colour("--line"), width: 1 },
       },
     ],
     series: [
       {},
-      { stroke: colour("--accepted"), fill: colour("--accepted-area"), width: 1.5, points: { show: false } },
-      { stroke: colour("--counted"), width: 2, points: { show: false } },
+      { ...line, stroke: colour("--accepted"), fill: colour("--accepted-area") },
+      { ...line, stroke: colour("--ratings"), width: 2 },
     ],
   };
 }

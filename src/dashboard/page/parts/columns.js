@@ -41,7 +41,10 @@ export const changeColumn = () => ({
   of: (_, row) => row.change?.at ?? null,
   cell: (_, change) => change === null
     ? html`<span class="faint">${NONE}</span>`
-    : html`<${Delta} from=${change.from} to=${change.to} /><small class="wide">${time(change.at)}</small>`,
+    : html`
+      <${Delta} from=${change.from} to=${change.to} />
+      <small class="wide">${time(change.at)}</small>
+    `,
 });
 
 /** A column of whole numbers. */

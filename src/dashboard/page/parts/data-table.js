@@ -1,8 +1,8 @@
 // A table of live rows: headings that sort, rows that follow their figures one by one.
 //
-// A column is `{ id, label, short?, about?, of(data, row), cell(data, change), kind }`: `of` is what it
-// is sorted by (a number, a text, or null, which comes last), `kind` is "text" or "figure". Which
-// columns are left out where there is no room is up to the style sheet.
+// A column is `{ id, label, short?, about?, of(data, row), cell(data, change), kind }`: `of` is
+// what it is sorted by (a number, a text, or null, which comes last), `kind` is "text" or "figure".
+// Which columns are left out where there is no room is up to the style sheet.
 
 import { compareNames, integer } from "../format.js";
 import { html } from "../html.js";
@@ -15,8 +15,9 @@ const SHOWN_MAX = 200;
 
 /**
  * The table of a model. Rows are laid out as grids, so that a figure that changes moves nothing but
- * its own row; the roles say that it is a table none the less. `sort` is a signal `{ column, isDescending }`; `matches(row)` says which rows
- * there are; `empty` is what stands in their place where there are none.
+ * its own row; the roles say that it is a table none the less. `sort` is a signal
+ * `{ column, isDescending }`; `matches(row)` says which rows there are; `empty(isNone)` is what
+ * stands in their place where there are none, or none that match.
  */
 export function DataTable({ name, caption, model, stream, columns, sort, matches, empty }) {
   model.turn.value;
@@ -25,16 +26,23 @@ export function DataTable({ name, caption, model, stream, columns, sort, matches
   const isLoading = stream.state.value !== "live" && model.rows.size === 0;
   return html`
     <div class="scroll" tabindex="0" role="region" aria-label=${caption}>
-      <table role="table" class="figures" data-table=${name} aria-label=${caption} aria-busy=${isLoading}>
+      <table role="table" class="figures" data-table=${name} aria-label=${caption}
+        aria-busy=${isLoading}>
         <thead role="rowgroup">
-          <tr role="row">${columns.map((column) => html`<${Heading} key=${column.id} column=${column} sort=${sort} />`)}</tr>
+          <tr role="row">
+            ${columns.map((column) => html`
+              <${Heading} key=${column.id} column=${column} sort=${sort} />
+            `)}
+          </tr>
         </thead>
         <tbody role="rowgroup">
           ${rows.map((row) => html`<${Row} key=${row.key} row=${row} columns=${columns} />`)}
           ${isLoading && SKELETON.map((n) => html`<${Skeleton} key=${n} columns=${columns} />`)}
         </tbody>
       </table>
-      ${rows.length === 0 && !isLoading && html`<div class="empty">${empty(model.rows.size === 0)}</div>`}
+      ${rows.length === 0 && !isLoading && html`
+        <div class="empty">${empty(model.rows.size === 0)}</div>
+      `}
     </div>
     <p class="count">${countOf(rows.length, matching)}</p>
   `;
@@ -52,7 +60,8 @@ function Skeleton({ columns }) {
 
 function countOf(shown, matching) {
   const say = words();
-  return shown < matching ? say.shown(integer(shown), integer(matching)) : say.shownAll(integer(shown));
+  if (shown === matching) return say.shownAll(integer(shown));
+  return say.shown(integer(shown), integer(matching));
 }
 
 function Heading({ column, sort }) {

@@ -50,7 +50,9 @@ export function Filters({ sort, columns }) {
         </select>
       </label>
       ${isAny && html`
-        <button type="button" class="plain" onClick=${() => (filter.value = NONE)}>${say.reset}</button>
+        <button type="button" class="plain" onClick=${() => (filter.value = NONE)}>
+          ${say.reset}
+        </button>
       `}
     </form>
   `;
@@ -71,7 +73,8 @@ function Select({ name, label, value, options }) {
   return html`
     <label>
       <span class="unseen">${label}</span>
-      <select id=${`filter-${name}`} value=${value} onChange=${set(name)} data-is-set=${value !== ""}>
+      <select id=${`filter-${name}`} value=${value} data-is-set=${value !== ""}
+        onChange=${set(name)}>
         <option value="">${label}: ${all}</option>
         ${options.map(([id, text]) => html`<option key=${id} value=${id}>${text}</option>`)}
       </select>
@@ -87,7 +90,9 @@ function occurring(column, nameOfId) {
 }
 
 const agencies = () =>
-  occurring("agency", (id) => (id === null ? [NO_AGENCY, words().mfc] : [id, nameOf("agency", id)]));
+  occurring("agency", (id) => {
+    return id === null ? [NO_AGENCY, words().mfc] : [id, nameOf("agency", id)];
+  });
 
 const regions = () => occurring("region", (id) => [id, regionName(id)]);
 

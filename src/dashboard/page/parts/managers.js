@@ -17,8 +17,9 @@ export function Managers() {
   const say = words();
   return html`
     <${Filters} sort=${sort} columns=${columns.value} />
-    <${DataTable} name="managers" model=${models.managers} stream=${streams.managers} caption=${say.tabs.managers}
-      columns=${columns.value} sort=${sort} matches=${matches.value} empty=${nothing} />
+    <${DataTable} name="managers" model=${models.managers} stream=${streams.managers}
+      caption=${say.tabs.managers} columns=${columns.value} sort=${sort}
+      matches=${matches.value} empty=${nothing} />
   `;
 }
 

@@ -22,9 +22,12 @@ export function Tables() {
   return html`
     <section class="card tables">
       <div class="tabs" role="tablist" aria-label=${words().tablist} onKeyDown=${moved}>
-        ${tabs.value.map((name) => html`<${Tab} key=${name} name=${name} isShown=${name === shown} />`)}
+        ${tabs.value.map((name) => html`
+          <${Tab} key=${name} name=${name} isShown=${name === shown} />
+        `)}
       </div>
-      <div class="panel" id="tables" role="tabpanel" tabindex="-1" aria-labelledby=${`tab-${shown}`}>
+      <div class="panel" id="tables" role="tabpanel" tabindex="-1"
+        aria-labelledby=${`tab-${shown}`}>
         <${PANELS[shown]} />
       </div>
     </section>

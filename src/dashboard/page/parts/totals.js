@@ -17,10 +17,15 @@ export function Totals() {
   return html`
     <section class="card totals" aria-label=${say.totals}>
       <dl>
-        <div class="whole"><dt>${say.accepted}</dt><dd data-total="accepted">${count(row?.accepted)}</dd></div>
+        <div class="whole">
+          <dt>${say.accepted}</dt>
+          <dd data-total="accepted">${count(row?.accepted)}</dd>
+        </div>
         ${PARTS.map((part, n) => html`
           <div key=${part} class="part" data-sign=${signOf(n)}>
-            <dt title=${say[`${part}About`]}><i class="swatch" data-part=${part}></i>${say[part]}</dt>
+            <dt title=${say[`${part}About`]}>
+              <i class="swatch" data-part=${part}></i>${say[part]}
+            </dt>
             <dd data-total=${part} data-sign=${signOf(n)}>${count(row?.[part])}</dd>
           </div>
         `)}
@@ -39,7 +44,7 @@ export function Totals() {
 const signOf = (n) => (n === 0 ? "=" : "+");
 const count = (number) => (number === undefined ? "…" : integer(number));
 
-/** The same as lengths. Set as attributes of a drawing: the page's policy allows no inline style. */
+/** The same as lengths: of a drawing, because the page's policy allows no inline style. */
 function Bar({ row }) {
   if (!row?.accepted) return html`<svg class="bar" aria-hidden="true"></svg>`;
   let from = 0;
@@ -48,7 +53,9 @@ function Bar({ row }) {
       ${PARTS.map((part) => {
         const width = (row[part] / row.accepted) * 100;
         from += width;
-        return html`<rect key=${part} data-part=${part} x=${from - width} width=${width} height="1" />`;
+        return html`
+          <rect key=${part} data-part=${part} x=${from - width} width=${width} height="1" />
+        `;
       })}
     </svg>
   `;

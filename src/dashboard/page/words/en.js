@@ -30,11 +30,14 @@ export default {
   seconds: (n) => `${n} s`,
   minutes: (n) => `${n} min`,
   hours: (n) => `${n} h`,
-  noticeLost: (time) => `The node does not answer. Figures are as of ${time}; trying again every second.`,
+  noticeLost: (time) =>
+    `The node does not answer. Figures are as of ${time}; trying again every second.`,
   noticeNever: "The node does not answer. Trying again every second.",
-  noticeStale: (age) => `Figures are ${age} old: the node accepts ratings but has not computed them yet.`,
+  noticeStale: (age) =>
+    `Figures are ${age} old: the node accepts ratings but has not computed them yet.`,
   noticeReplaying: "The node is starting: figures appear once its log has been read.",
-  noticeBroken: (names) => `Updates interrupted: ${names}. Showing the last known figures, reconnecting.`,
+  noticeBroken: (names) =>
+    `Updates interrupted: ${names}. Showing the last known figures, reconnecting.`,
   retry: "Connect now",
 
   totals: "Accepted ratings",
@@ -66,13 +69,13 @@ export default {
     sms: "SMS", survey: "survey", kiosk: "kiosk", epgu: "EPGU", site: "site", unit: "unit",
   },
 
-  chart: "Coming in per second",
-  chartAccepted: "events accepted",
-  chartCounted: "ratings in the figures",
+  chart: "Accepted per second",
+  chartAccepted: "events",
+  chartRatings: "ratings",
   chartNow: "now",
   chartMinutes: (n) => `−${n} min`,
-  chartAbout: (accepted, counted) =>
-    `Chart of two minutes. In the last second: events accepted ${accepted}, ratings in the figures ${counted}.`,
+  chartAbout: (accepted, ratings) =>
+    `Chart of two minutes. In the last second: events ${accepted}, ratings ${ratings}.`,
   perSecond: "/s",
 
   news: "What just changed",
@@ -99,7 +102,10 @@ export default {
     manager: "Manager", agency: "Agency", territory: "Subject of the Federation", period: "Period",
     value: "R", valueAbout: "Satisfaction value",
     k: "K", kAbout: "Positive ratings", n: "N", nAbout: "All ratings",
-    change: "Change", changeShort: "±", previous: "Before", previousAbout: "Value over the 12 months before, and the target set", status: "Status",
+    change: "Change", changeShort: "±",
+    previous: "Before",
+    previousAbout: "Value over the 12 months before, and the target set",
+    status: "Status",
     mean: "Rf", meanAbout: "Mean of the managers' values",
     managers: "Sn", managersAbout: "Managers that have a value",
     pooled: "R", pooledAbout: "Over all ratings together",

@@ -30,11 +30,14 @@ export default {
   seconds: (n) => `${n} с`,
   minutes: (n) => `${n} мин`,
   hours: (n) => `${n} ч`,
-  noticeLost: (time) => `Узел не отвечает. Показаны значения на ${time}; пробуем подключиться каждую секунду.`,
+  noticeLost: (time) =>
+    `Узел не отвечает. Показаны значения на ${time}; пробуем подключиться каждую секунду.`,
   noticeNever: "Узел не отвечает. Пробуем подключиться каждую секунду.",
-  noticeStale: (age) => `Значениям уже ${age}: узел принимает оценки, но ещё не пересчитал их.`,
+  noticeStale: (age) =>
+    `Значениям уже ${age}: узел принимает оценки, но ещё не пересчитал их.`,
   noticeReplaying: "Узел запускается: значения появятся, когда журнал будет прочитан.",
-  noticeBroken: (names) => `Прервано обновление: ${names}. Показано последнее известное, подключаемся снова.`,
+  noticeBroken: (names) =>
+    `Прервано обновление: ${names}. Показано последнее известное, подключаемся снова.`,
   retry: "Подключиться сейчас",
 
   totals: "Принятые оценки",
@@ -63,16 +66,17 @@ export default {
     closed: "запись закрыта",
   },
   channels: {
-    sms: "СМС", survey: "опрос", kiosk: "терминал", epgu: "ЕПГУ", site: "сайт", unit: "подразделение",
+    sms: "СМС", survey: "опрос", kiosk: "терминал", epgu: "ЕПГУ", site: "сайт",
+    unit: "подразделение",
   },
 
-  chart: "Поступление в секунду",
-  chartAccepted: "события приняты",
-  chartCounted: "оценки в значениях",
+  chart: "Принято в секунду",
+  chartAccepted: "события",
+  chartRatings: "оценки",
   chartNow: "сейчас",
   chartMinutes: (n) => `−${n} мин`,
-  chartAbout: (accepted, counted) =>
-    `График за две минуты. В последнюю секунду событий принято: ${accepted}, оценок в значениях: ${counted}.`,
+  chartAbout: (accepted, ratings) =>
+    `График за две минуты. В последнюю секунду событий: ${accepted}, оценок: ${ratings}.`,
   perSecond: "/с",
 
   news: "Что изменилось",
@@ -80,7 +84,10 @@ export default {
   newsEmpty: "Пока ничего: здесь появятся изменения значений.",
   newsFew: "Не больше четырёх самых заметных в секунду",
 
-  tabs: { managers: "Руководители", agencies: "Ведомства", territories: "Территории", activity: "Сейчас" },
+  tabs: {
+    managers: "Руководители", agencies: "Ведомства", territories: "Территории",
+    activity: "Сейчас",
+  },
   periods: {
     label: "Период", running: "текущие", judged: "завершённые", cut: "прерванные",
   },
@@ -99,7 +106,10 @@ export default {
     manager: "Руководитель", agency: "Ведомство", territory: "Субъект РФ", period: "Период",
     value: "R", valueAbout: "Сводное значение уровня удовлетворённости",
     k: "K", kAbout: "Положительных оценок", n: "N", nAbout: "Всех оценок",
-    change: "Изменение", changeShort: "±", previous: "Было", previousAbout: "Значение за предыдущие 12 месяцев и установленная цель", status: "Оценка",
+    change: "Изменение", changeShort: "±",
+    previous: "Было",
+    previousAbout: "Значение за предыдущие 12 месяцев и установленная цель",
+    status: "Оценка",
     mean: "Rф", meanAbout: "Среднее значений руководителей",
     managers: "Sn", managersAbout: "Руководителей, у которых есть значение",
     pooled: "R", pooledAbout: "По всем оценкам вместе",
