@@ -33,6 +33,7 @@ impl Node {
         let mut child = Command::new(env!("CARGO_BIN_EXE_otklik"))
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
             .arg(data)
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
@@ -43,8 +44,10 @@ impl Node {
         Node { child }
     }
 
-    fn kill(mut self) {
-        self.child.kill().expect("it runs");
+    fn kill(self) {}
+
+    fn end(&mut self) {
+        self.child.kill().expect("it is ours");
         self.child.wait().expect("it ends");
     }
 
@@ -58,6 +61,13 @@ impl Node {
             .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
         let all: String = of_tasks.chain(children).collect();
         all.split_whitespace().next()?.parse().ok()
+    }
+}
+
+/// A test that fails leaves nothing running.
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -91,7 +91,9 @@ impl Recomputation {
 
     /// All events of an epoch are applied: if it had a clock, the sample is drawn as of then.
     pub fn close_epoch(&mut self) {
-        if let Some(hour) = self.clock_of_epoch.take() {
+        // The hour that is already known is told again by a node that starts again: no news.
+        let told = self.clock_of_epoch.take();
+        if let Some(hour) = told.filter(|told| self.clock.is_none_or(|known| *told > known)) {
             self.clock = Some(hour);
             self.sample.tick(hour, &self.records, &self.reference, &self.rules);
         }

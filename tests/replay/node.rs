@@ -48,6 +48,14 @@ impl Serving {
         format!("http://{}", self.address).parse().expect("an address")
     }
 
+    /// Waits until its first epoch is complete: before, there is nothing to subscribe to.
+    async fn ready(&self) {
+        let url = format!("http://{}/readyz", self.address);
+        while !reqwest::get(&url).await.expect("it answers").status().is_success() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// The rows of a view, once everything of the replay is in them.
     async fn rows(&self, view: &str, report: &Report) -> Value {
         let url = format!("http://{}/v1/views/{view}?limit=10000", self.address);
@@ -100,6 +108,7 @@ fn conserved(rows: &Value) -> Value {
 async fn a_node_that_dies_in_the_middle_has_it_all_in_the_end_as_one_that_does_not() {
     let (directory, files) = generated();
     let undisturbed = Serving::start(&directory.path().join("a"), anywhere());
+    undisturbed.ready().await;
     let report = replayed(Plan::new(files.clone(), undisturbed.node(), Pace::Max)).await;
     assert_eq!((report.end, report.events.refused), (End::Complete, 0), "{report}");
     assert_eq!(report.acknowledged.events, report.events.sent);
