@@ -38,7 +38,7 @@ pub struct ComputeArgs {
     /// The day as of which periods are complete, managers serve and deadlines run out
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     pub as_of: Day,
-    /// Where to write the views, one <view>.ndjson each
+    /// Where to write the views, one VIEW.ndjson each
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Timely workers, one thread each; the views do not depend on it

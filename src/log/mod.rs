@@ -7,7 +7,7 @@
 //!
 //! - [`Writer`] appends; there is one in a data directory, and opening it is recovery.
 //! - [`Reader`] tails up to a position that the writer has reported durable.
-//! - [`Whole`] reads all there is, for tools; [`inspect`] sums it up.
+//! - [`Whole`] reads all there is, for tools; [`inspect()`] sums it up.
 //!
 //! An unfinished frame at the very end is cut when the log is opened. Any other damage is refused
 //! with its segment and byte; nothing is ever skipped.
