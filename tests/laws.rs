@@ -3,7 +3,6 @@
 
 #[path = "common/cases.rs"]
 mod cases;
-#[allow(dead_code, reason = "tests/oracle.rs uses the rest")]
 #[path = "common/histories.rs"]
 mod histories;
 
