@@ -1,7 +1,8 @@
 //! A node and its worker are killed at random moments while clients send and subscribers listen.
 //! Nothing acknowledged may be missing, nothing counted twice, no change missed or seen twice.
 //!
-//! `OTKLIK_KILLS` and `OTKLIK_EVENTS` ask for more than the gate's short run.
+//! `OTKLIK_KILLS`, `OTKLIK_EVENTS` and `OTKLIK_PAUSE_MS` (between kills, on average) ask for more
+//! than the gate's short run.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -154,7 +155,8 @@ async fn subscribe(url: String, last: Arc<AtomicUsize>) -> Held {
         if let Some(id) = &held.id {
             request = request.header("Last-Event-ID", id);
         }
-        let Ok(answer) = request.send().await else {
+        let answer = request.send().await.and_then(reqwest::Response::error_for_status);
+        let Ok(answer) = answer else {
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
@@ -222,7 +224,7 @@ async fn nothing_is_lost_or_counted_twice() {
     println!("seed {seed}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let (mut nodes, mut workers) = (0, 0);
-    let pause = Duration::from_millis((200 + events / 1000 * 20 / kills.max(1)).min(2000) as u64);
+    let pause = Duration::from_millis(asked("OTKLIK_PAUSE_MS", 500) as u64);
     for _ in 0..kills {
         tokio::time::sleep(pause.mul_f64(random.random_range(0.1..1.9))).await;
         if random.random_bool(0.5) {
