@@ -6,7 +6,9 @@
 mod archive;
 mod bits;
 mod checkpoints;
+mod command;
 mod cuts;
+mod faults;
 mod golden;
 mod history;
 mod pieces;
