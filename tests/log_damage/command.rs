@@ -57,6 +57,8 @@ fn a_damaged_log_is_repaired_from_a_copy() {
     for archived in [0, 3] {
         let (data, backup) = (data(), data());
         write(data.path(), 10, &frames);
+        let second = data.path().join("second");
+        fs::copy(segment(data.path(), 2), &second).expect("room");
         archive(data.path(), archived).expect("undamaged");
         for directory in ["log", "log/archive"] {
             fs::create_dir_all(backup.path().join(directory)).expect("room");
@@ -82,6 +84,13 @@ fn a_damaged_log_is_repaired_from_a_copy() {
             assert_eq!(output.status.code(), Some(1), "{command}");
             let place = "otklik: log segment 0002 is corrupt at byte ";
             assert!(errors.starts_with(place), "{command}: {errors}");
+        }
+        if archived > 0 {
+            // The segment itself does as well as the packed one, and is packed again.
+            fs::copy(&second, segment(data.path(), 2)).expect("room");
+            assert!(said("check", data.path(), &[]).starts_with("sound: 4 segments (1 archived)"));
+            archive(data.path(), 3).expect("undamaged");
+            assert!(said("check", data.path(), &[]).starts_with("sound: 4 segments (2 archived)"));
         }
         fs::copy(backup.path().join(damaged), data.path().join(damaged)).expect("room");
         let text = said("check", data.path(), &[]);
