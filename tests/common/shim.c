@@ -9,6 +9,7 @@
  *   k        the k-th such call of the process, from 1; "k+": this and every later one
  *   act      EIO, ENOSPC: the call does nothing and fails
  *            short: half of the bytes are written, and that is what the caller is told
+ *            skip: the call does nothing and says that it went well (not for writes)
  *            kill-before, kill-after: SIGKILL before or after the call
  *            kill-half: half of the bytes are written, then SIGKILL
  *
@@ -30,7 +31,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum act { NOTHING, FAIL, SHORT, KILL_BEFORE, KILL_HALF, KILL_AFTER };
+enum act { NOTHING, FAIL, SKIP, SHORT, KILL_BEFORE, KILL_HALF, KILL_AFTER };
 
 static char directory[PATH_MAX], call_name[16], pattern[256], trace[PATH_MAX];
 static int directory_length, error_number;
@@ -49,6 +50,7 @@ __attribute__((constructor)) static void read_environment(void) {
     if (strchr(k, '+')) k_last = LONG_MAX;
     if (!strcmp(act, "EIO")) chosen = FAIL, error_number = EIO;
     else if (!strcmp(act, "ENOSPC")) chosen = FAIL, error_number = ENOSPC;
+    else if (!strcmp(act, "skip")) chosen = SKIP;
     else if (!strcmp(act, "short")) chosen = SHORT;
     else if (!strcmp(act, "kill-before")) chosen = KILL_BEFORE;
     else if (!strcmp(act, "kill-half")) chosen = KILL_HALF;
@@ -96,9 +98,15 @@ static long done(enum act act, long result) {
     return result;
 }
 
-static long failed(void) {
+/* What the caller is told of a call that is not made. */
+static long not_made(enum act act) {
+    if (act == SKIP) return 0;
     errno = error_number;
     return -1;
+}
+
+static int is_made(enum act act) {
+    return act != FAIL && act != SKIP;
 }
 
 /* Half of the bytes, but at least one: no bytes at all would be another error. */
@@ -108,13 +116,13 @@ static size_t part(enum act act, size_t count) {
 
 ssize_t write(int fd, const void *bytes, size_t count) {
     enum act act = at_file("write", fd);
-    if (act == FAIL) return failed();
+    if (!is_made(act)) return not_made(act);
     return done(act, syscall(SYS_write, fd, bytes, part(act, count)));
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t offset) {
     enum act act = at_file("write", fd);
-    if (act == FAIL) return failed();
+    if (!is_made(act)) return not_made(act);
     return done(act, syscall(SYS_pwrite64, fd, bytes, part(act, count), offset));
 }
 
@@ -124,28 +132,28 @@ ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset) {
 
 ssize_t writev(int fd, const struct iovec *pieces, int count) {
     enum act act = at_file("write", fd);
-    if (act == FAIL) return failed();
+    if (!is_made(act)) return not_made(act);
     return done(act, syscall(SYS_writev, fd, pieces, (int)part(act, count)));
 }
 
 int fsync(int fd) {
     enum act act = at_file("sync", fd);
-    return act == FAIL ? failed() : done(act, syscall(SYS_fsync, fd));
+    return is_made(act) ? done(act, syscall(SYS_fsync, fd)) : not_made(act);
 }
 
 int fdatasync(int fd) {
     enum act act = at_file("sync", fd);
-    return act == FAIL ? failed() : done(act, syscall(SYS_fdatasync, fd));
+    return is_made(act) ? done(act, syscall(SYS_fdatasync, fd)) : not_made(act);
 }
 
 int rename(const char *from, const char *to) {
     enum act act = at("rename", to);
-    return act == FAIL ? failed() : done(act, syscall(SYS_rename, from, to));
+    return is_made(act) ? done(act, syscall(SYS_rename, from, to)) : not_made(act);
 }
 
 int ftruncate64(int fd, off_t length) {
     enum act act = at_file("truncate", fd);
-    return act == FAIL ? failed() : done(act, syscall(SYS_ftruncate, fd, length));
+    return is_made(act) ? done(act, syscall(SYS_ftruncate, fd, length)) : not_made(act);
 }
 
 int ftruncate(int fd, off_t length) {
@@ -154,12 +162,12 @@ int ftruncate(int fd, off_t length) {
 
 int unlink(const char *path) {
     enum act act = at("remove", path);
-    return act == FAIL ? failed() : done(act, syscall(SYS_unlink, path));
+    return is_made(act) ? done(act, syscall(SYS_unlink, path)) : not_made(act);
 }
 
 static int open_at(int parent, const char *path, int flags, mode_t mode) {
     enum act act = flags & O_CREAT ? at("create", path) : NOTHING;
-    if (act == FAIL) return failed();
+    if (!is_made(act)) return not_made(act);
     return done(act, syscall(SYS_openat, parent, path, flags, mode));
 }
 

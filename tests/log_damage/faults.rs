@@ -5,7 +5,7 @@
 //! nothing else but at most the frame that was under way, and the log goes on.
 
 #[path = "../common/shim.rs"]
-mod shim;
+pub mod shim;
 
 use super::*;
 use otklik::log::{AppendError, archive};

@@ -11,7 +11,9 @@ mod cuts;
 mod faults;
 mod golden;
 mod history;
+mod many;
 mod pieces;
+mod power;
 mod room;
 mod tail;
 
