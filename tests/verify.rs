@@ -27,6 +27,7 @@ fn args(history: &History) -> VerifyArgs {
         attribution: history.rules.attribution,
         sample_seed: history.rules.sample_seed.clone(),
         survey_cap: history.rules.survey_cap,
+        horizon_days: history.rules.horizon_days,
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod cell;
 pub mod columns;
+pub mod digest;
 mod filter;
 mod history;
 pub mod row_json;
