@@ -91,7 +91,8 @@ impl Live {
     }
 
     fn order(&self, data: &Path, rules: &Rules, epoch: u64, position: Position) -> Order {
-        let is_drawn = |row: &&Row| matches!(row, Row::SurveySample { .. } | Row::SurveyList { .. });
+        let is_drawn =
+            |row: &&Row| matches!(row, Row::SurveySample { .. } | Row::SurveyList { .. });
         Order {
             data: data.to_owned(),
             rules: rules.clone(),
@@ -153,7 +154,10 @@ fn same(actual: &[(Row, isize)], expected: &[(Row, isize)], seed: u64, epoch: u6
     let mut differing = expected.to_vec();
     differing.extend(actual.iter().map(|(row, count)| (row.clone(), -count)));
     consolidate(&mut differing);
-    assert!(differing.is_empty(), "seed {seed}, epoch {epoch}: missing +, too many -: {differing:?}");
+    assert!(
+        differing.is_empty(),
+        "seed {seed}, epoch {epoch}: missing +, too many -: {differing:?}"
+    );
 }
 
 /// A damaged checkpoint is passed over for the one before; without any, the log is left.

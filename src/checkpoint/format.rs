@@ -211,9 +211,8 @@ impl<R: Read> Checkpoint<R> {
         }
         let mut header = [0; BLOCK_HEADER_BYTES];
         self.fill(&mut header)?;
-        let word = |n: usize| {
-            u32::from_le_bytes(header[4 * n..4 * n + 4].try_into().expect("four bytes"))
-        };
+        let word =
+            |n: usize| u32::from_le_bytes(header[4 * n..4 * n + 4].try_into().expect("four bytes"));
         let [number, length, plain, expected] = [word(0), word(1), word(2), word(3)];
         let is_last = length == END;
         let bound = zstd::zstd_safe::compress_bound(BLOCK_BYTES_MAX as usize);

@@ -112,8 +112,9 @@ fn vouched(config: &Config) -> Result<Option<Head>, LogError> {
         Err(error) => return Err(OpenError::from(error).into()),
     };
     let chosen = checkpoint::choose(&config.data, log, &config.rules);
-    let chosen = chosen.map_err(|source| {
-        LogError::Checkpoints { directory: checkpoint::directory(&config.data), source }
+    let chosen = chosen.map_err(|source| LogError::Checkpoints {
+        directory: checkpoint::directory(&config.data),
+        source,
     })?;
     Ok(chosen.map(|(_, head)| head))
 }

@@ -135,7 +135,8 @@ async fn status(State(health): State<Arc<Health>>) -> Json<Value> {
 async fn digests(State(health): State<Arc<Health>>) -> Json<Value> {
     let standing = health.status.standing();
     let Some(served) = standing.served else { return Json(Value::Null) };
-    let digest = |view: View| (view.name().to_owned(), json!(standing.chain.view(view).to_string()));
+    let digest =
+        |view: View| (view.name().to_owned(), json!(standing.chain.view(view).to_string()));
     let link = standing.chain.latest();
     Json(json!({
         "epoch": served.epoch(),

@@ -13,6 +13,9 @@
  *            kill-before, kill-after: SIGKILL before or after the call
  *            kill-half: half of the bytes are written, then SIGKILL
  *
+ * Who is killed takes the process with it that was started with the shim, if it is another: as when
+ * a machine stops, or all of a service is killed.
+ *
  * FAULT_TRACE names a file to which a line "<call> <path>" is appended for each such call. Each
  * process counts for itself; nothing is changed in the program.
  */
@@ -35,7 +38,7 @@ enum act { NOTHING, FAIL, SKIP, SHORT, KILL_BEFORE, KILL_HALF, KILL_AFTER };
 
 static char directory[PATH_MAX], call_name[16], pattern[256], trace[PATH_MAX];
 static int directory_length, error_number;
-static long k_first, k_last;
+static long k_first, k_last, leader;
 static enum act chosen;
 static atomic_long seen;
 
@@ -44,6 +47,12 @@ __attribute__((constructor)) static void read_environment(void) {
     char k[32] = "", act[32] = "";
     if (dir) directory_length = snprintf(directory, sizeof directory, "%s/", dir);
     if (to) snprintf(trace, sizeof trace, "%s", to);
+    if (!getenv("FAULT_LEADER")) {
+        char pid[32];
+        snprintf(pid, sizeof pid, "%d", getpid());
+        setenv("FAULT_LEADER", pid, 1);
+    }
+    leader = atol(getenv("FAULT_LEADER"));
     if (!fault) return;
     if (sscanf(fault, "%15s %255s %31s %31s", call_name, pattern, k, act) != 4) abort();
     k_first = k_last = atol(k);
@@ -59,6 +68,7 @@ __attribute__((constructor)) static void read_environment(void) {
 }
 
 static void die(void) {
+    if (leader != getpid()) syscall(SYS_kill, leader, SIGKILL);
     syscall(SYS_kill, getpid(), SIGKILL);
     for (;;) pause();
 }

@@ -5,7 +5,8 @@
 //! More than the gate's short run is asked for by `OTKLIK_KILLS`, `OTKLIK_EVENTS` (of them all) and
 //! `OTKLIK_LIVES` (data directories, one after the other); `OTKLIK_PAUSE_MS` is how long a process
 //! lives on average until a random kill. `OTKLIK_SEED` repeats a run, as far as machines repeat
-//! themselves; `OTKLIK_REPORT` is a file to which the outcome is appended.
+//! themselves; `OTKLIK_REPORT` is a file to which the outcome is appended, `OTKLIK_PROGRAM` another
+//! build of the program.
 
 mod clients;
 mod node;
@@ -22,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clients::{Held, Sending, name, subscribe};
-use node::{Node, free_port};
+use node::{Node, free_port, program};
 use otklik::event::Event;
 use otklik::log::{FrameBuilder, Whole};
 use rand::{RngExt, SeedableRng};
@@ -67,12 +68,14 @@ impl Outcome {
         self.nodes + self.workers + self.steps.values().sum::<usize>()
     }
 
-    /// The next step, but none that was not reached twice in a row: the node may have no such call.
-    fn next_of(&self, next: &mut usize) -> &'static Step {
+    /// The next step that can be reached with so many checkpoints, but none that was not reached
+    /// twice in a row.
+    fn next_of(&self, next: &mut usize, checkpoints: usize) -> &'static Step {
         loop {
             let step = &STEPS[*next % STEPS.len()];
             *next += 1;
-            if self.missed.get(step.name).is_none_or(|missed| *missed < 2) {
+            let missed = self.missed.get(step.name).is_some_and(|missed| *missed >= 2);
+            if step.checkpoints <= checkpoints && !missed {
                 return step;
             }
         }
@@ -151,7 +154,7 @@ async fn live(
         sending.allow(per_kill);
         let dice = random.random_range(0..4);
         if dice >= 2 {
-            let step = outcome.next_of(next_step);
+            let step = outcome.next_of(next_step, node.checkpoints());
             kill_at(step, random, &mut node, &sending, outcome).await;
             continue;
         }
@@ -212,7 +215,7 @@ async fn kill_at(
 }
 
 fn generate(directory: &Path, events: usize, seed: u64) {
-    let made = Command::new(env!("CARGO_BIN_EXE_otklik"))
+    let made = program()
         .args(["generate", "--seed", &seed.to_string(), "--events", &events.to_string(), "--out"])
         .arg(directory)
         .stderr(Stdio::null())
@@ -311,7 +314,7 @@ async fn check_subscriber(client: &reqwest::Client, base: &str, held: &Held) {
 
 /// The figures are those of the log, by the plain program.
 fn verify(base: &str, data: &Path) {
-    let verified = Command::new(env!("CARGO_BIN_EXE_otklik"))
+    let verified = program()
         .args(["verify", "--url", base, "--data"])
         .arg(data)
         .output()

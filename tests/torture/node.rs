@@ -10,7 +10,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::shim;
 
 /// How long a step may take until it is reached.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(15);
+/// A checkpoint is made after so many events.
+const CHECKPOINT_EVENTS: u64 = 10_000;
+
+/// The program: of this build, or another that `OTKLIK_PROGRAM` names.
+pub fn program() -> Command {
+    let other = std::env::var_os("OTKLIK_PROGRAM");
+    Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_otklik").into()))
+}
 
 pub struct Node {
     child: Child,
@@ -31,12 +39,13 @@ impl Node {
 
     /// Starts a node with a fault before it, and waits for nothing.
     fn start_with(data: &Path, port: u16, fault: Option<&str>) -> Node {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_otklik"));
+        let mut command = program();
         command
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
             .arg(data)
-            // The smallest there is: there are to be many segments.
+            // The smallest there is: there are to be many segments. And checkpoints, often.
             .env("OTKLIK_LOG_SEGMENT_BYTES", (1 << 20).to_string())
+            .env("OTKLIK_CHECKPOINT_EVENTS", CHECKPOINT_EVENTS.to_string())
             .stdout(Stdio::null())
             .stderr(if fault.is_none() { Stdio::piped() } else { Stdio::null() });
         if fault.is_some() {
@@ -67,6 +76,11 @@ impl Node {
         }
         self.end();
         false
+    }
+
+    /// How many checkpoints it has.
+    pub fn checkpoints(&self) -> usize {
+        otklik::checkpoint::list(&self.data).expect("a directory, or none").len()
     }
 
     fn end(&mut self) {

@@ -11,9 +11,11 @@ pub struct Step {
     /// The k-th such call, of `1..=k_max`, at random.
     pub k_max: u64,
     pub act: &'static str,
+    /// How many checkpoints there must be, or it cannot be reached.
+    pub checkpoints: usize,
 }
 
-/// All of them. What a node of this version never does (a step of no call) is told as not reached.
+/// All of them. One that is not reached is told with no kills.
 pub const STEPS: &[Step] = &[
     step("before a frame is written", "write log/*.seg", 40, "kill-before"),
     step("mid-frame", "write log/*.seg", 40, "kill-half"),
@@ -32,16 +34,17 @@ pub const STEPS: &[Step] = &[
     after(DOUBT, "recovery: renamed, directory not durable", "rename log/*.seg", "kill-after"),
     after(DOUBT, "recovery: before the watermark", "write log/watermark", "kill-before"),
     step("checkpoint: before it is made", "create checkpoint/*.tmp", 1, "kill-before"),
-    step("checkpoint: half written", "write checkpoint/*.tmp", 3, "kill-half"),
+    step("checkpoint: half written", "write checkpoint/*.tmp", 1, "kill-half"),
     step("checkpoint: written, not durable", "sync checkpoint/*.tmp", 1, "kill-before"),
-    step("checkpoint: not renamed", "rename checkpoint/*.ckpt", 1, "kill-before"),
+    step("checkpoint: proved, not renamed", "rename checkpoint/*.ckpt", 1, "kill-before"),
     step("checkpoint: renamed, directory not durable", "rename checkpoint/*.ckpt", 1, "kill-after"),
-    step("checkpoint: an old one removed", "remove checkpoint/*.ckpt", 1, "kill-after"),
-    step("archive: half packed", "write log/archive/*.seg.zst.tmp", 2, "kill-half"),
-    step("archive: packed, not listed", "rename log/archive/*.seg.zst", 1, "kill-after"),
-    step("archive: the manifest half written", "write log/archive/manifest.tmp", 1, "kill-half"),
-    step("archive: listed, the original there", "remove log/*.seg", 1, "kill-before"),
-    step("archive: the original removed, not durable", "remove log/*.seg", 1, "kill-after"),
+    old("checkpoint: before an old one is removed", "remove checkpoint/*.ckpt", "kill-before"),
+    old("checkpoint: an old one removed", "remove checkpoint/*.ckpt", "kill-after"),
+    old("archive: half packed", "write log/archive/*.seg.zst.tmp", "kill-half"),
+    old("archive: packed, not listed", "rename log/archive/*.seg.zst", "kill-after"),
+    old("archive: the manifest half written", "write log/archive/manifest.tmp", "kill-half"),
+    old("archive: listed, the original there", "remove log/*.seg", "kill-before"),
+    old("archive: the original removed, not durable", "remove log/*.seg", "kill-after"),
 ];
 
 /// A frame of which half is there.
@@ -50,7 +53,7 @@ const TORN: &str = "write log/*.seg 3 kill-half";
 const DOUBT: &str = "write log/*.seg 3 kill-after";
 
 const fn step(name: &'static str, at: &'static str, k_max: u64, act: &'static str) -> Step {
-    Step { name, before: None, at, k_max, act }
+    Step { name, before: None, at, k_max, act, checkpoints: 0 }
 }
 
 const fn after(
@@ -59,5 +62,10 @@ const fn after(
     at: &'static str,
     act: &'static str,
 ) -> Step {
-    Step { name, before: Some(before), at, k_max: 1, act }
+    Step { name, before: Some(before), at, k_max: 1, act, checkpoints: 0 }
+}
+
+/// What happens only when all checkpoints that are kept are there.
+const fn old(name: &'static str, at: &'static str, act: &'static str) -> Step {
+    Step { name, before: None, at, k_max: 1, act, checkpoints: 3 }
 }
