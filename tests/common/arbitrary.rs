@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use otklik::checkpoint::Checkpoint;
 use otklik::event::Event;
 use otklik::log::{Options, ReadError, Whole, Writer, inspect};
 use tempfile::TempDir;
@@ -14,13 +15,14 @@ const LOG: u64 = 0x6f74_6b6c_696b;
 /// A decoder's name, as of its corpus, and what tries it.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("line", line),
     ("frame", frame),
     ("segment", segment),
     ("watermark", watermark),
     ("manifest", manifest),
     ("packed", packed),
+    ("checkpoint", checkpoint),
 ];
 
 /// A line as a sender writes it. What is accepted is logged and read as it was.
@@ -81,6 +83,23 @@ pub fn packed(bytes: &[u8]) {
     put(&log.join("archive/manifest"), format!("{head}{entry}").as_bytes());
     assert!(Whole::open(data.path()).and_then(|mut whole| drain(&mut whole)).is_err());
     open_every_way(data.path());
+}
+
+/// A checkpoint; and the same bytes as its first block, packed and with a checksum that fits.
+pub fn checkpoint(bytes: &[u8]) {
+    let read = |bytes: &[u8]| {
+        if let Ok((_, mut rest)) = Checkpoint::read(bytes) {
+            while let Ok(Some(_)) = rest.next_part() {}
+        }
+    };
+    read(bytes);
+    let packed = zstd::bulk::compress(bytes, 1).expect("memory");
+    let words = [0, packed.len() as u32, bytes.len() as u32].map(u32::to_le_bytes).concat();
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&words);
+    hasher.update(&packed);
+    let checksum = hasher.finalize().to_le_bytes();
+    read(&[b"otklikcp\x01\0\0\0", &words[..], &checksum, &packed].concat());
 }
 
 /// A line of a manifest.

@@ -13,8 +13,9 @@ use super::*;
 use otklik::log::archive;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 const DATA: &str = "OTKLIK_TEST_DATA_OF_POWER";
@@ -102,29 +103,44 @@ impl Drop for Disk {
 
 /// Lets a child append for a while, cuts the power, and mounts again. Yields the last number that
 /// was answered and followed by another answer.
-fn cut(disk: &Disk, cut: &Path, data: &Path, fault: Option<&str>, life: Duration) -> u64 {
+///
+/// The while begins with the first answer, or with the start: then the cut may be in a recovery.
+fn cut(disk: &Disk, cut: &Path, data: &Path, fault: Option<&str>, life: Life) -> u64 {
     let mut command = Command::new(std::env::current_exe().expect("known"));
     command.args(["--exact", "power::child", "--nocapture"]).env(DATA, data);
     if fault.is_some() {
         shim::set(&mut command, data, fault, None);
     }
     let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
-    let mut pipe = child.stdout.take().expect("piped");
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let (answer, answers) = mpsc::channel();
     let reader = std::thread::spawn(move || {
-        let mut text = String::new();
-        pipe.read_to_string(&mut text).expect("text");
-        text
+        let numbers = lines.map_while(Result::ok).filter_map(|line| {
+            let number: u64 = line.split_once("appended ")?.1.parse().ok()?;
+            // Only the first is waited for.
+            answer.send(()).ok();
+            Some(number)
+        });
+        numbers.last().unwrap_or(0)
     });
-    std::thread::sleep(life);
+    if life.from_first_answer {
+        answers.recv_timeout(Duration::from_secs(20)).expect("the child appends");
+    }
+    std::thread::sleep(life.length);
     let cut = Command::new(cut).arg(disk.path()).status().expect("it starts");
     assert!(cut.success(), "the power is cut");
     child.kill().ok();
     child.wait().expect("it ends");
-    let text = reader.join().expect("no panic");
+    let last = reader.join().expect("no panic");
     disk.unmount().expect("nobody uses it");
     disk.mount().expect("the file system recovers");
-    let numbers = text.lines().filter_map(|line| line.split_once("appended ")?.1.parse().ok());
-    numbers.max().unwrap_or(0_u64).saturating_sub(1)
+    last.saturating_sub(1)
+}
+
+/// How long a child lives.
+struct Life {
+    length: Duration,
+    from_first_answer: bool,
 }
 
 /// What a campaign on one kind of file system found.
@@ -150,7 +166,10 @@ fn campaign(disk: &Disk, cuts: usize, fault: Option<&str>, random: &mut ChaCha8R
             run("sync", &["--file-system", disk.path().to_str().expect("UTF-8")]).expect("synced");
             before = 0;
         }
-        let life = Duration::from_millis(random.random_range(30..400));
+        let life = Life {
+            length: Duration::from_millis(random.random_range(1..300)),
+            from_first_answer: fault.is_some() || random.random_bool(0.8),
+        };
         let answered = cut(disk, &program, &data, fault, life);
         found.answered += answered.saturating_sub(before);
         before = match open_with(&data, SEGMENT_BYTES) {

@@ -114,7 +114,7 @@ async fn nothing_is_lost_or_counted_twice() {
     }
     let text = report(&campaign, &outcome, started.elapsed());
     println!("{text}");
-    if let Some(path) = std::env::var_os("OTKLIK_REPORT") {
+    if let Some(path) = std::env::var_os("OTKLIK_REPORT").filter(|path| !path.is_empty()) {
         let file = std::fs::File::options().create(true).append(true).open(path);
         file.and_then(|mut file| file.write_all(text.as_bytes())).expect("a report can be written");
     }
