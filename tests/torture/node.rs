@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -29,7 +29,9 @@ pub struct Node {
 impl Node {
     /// Starts a node on the data and port, and waits until it says that it listens.
     pub fn start(data: &Path, port: u16) -> Node {
-        let mut node = Node::start_with(data, port, None);
+        let mut node = Node::spawn(data, port, |command| {
+            command.stderr(Stdio::piped());
+        });
         let mut lines = BufReader::new(node.child.stderr.take().expect("piped")).lines();
         let listening = |line: &String| line.contains("http://");
         lines.by_ref().map_while(Result::ok).find(listening).expect("the node listens");
@@ -37,8 +39,17 @@ impl Node {
         node
     }
 
+    /// Starts a node, and has every call that changes a file of its data written to `trace`.
+    pub fn traced(data: &Path, port: u16, trace: &Path) -> Node {
+        Node::spawn(data, port, |command| shim::set(command, data, None, Some(trace)))
+    }
+
     /// Starts a node with a fault before it, and waits for nothing.
-    fn start_with(data: &Path, port: u16, fault: Option<&str>) -> Node {
+    pub fn start_with(data: &Path, port: u16, fault: &str) -> Node {
+        Node::spawn(data, port, |command| shim::set(command, data, Some(fault), None))
+    }
+
+    fn spawn(data: &Path, port: u16, prepare: impl FnOnce(&mut Command)) -> Node {
         let mut command = program();
         command
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
@@ -47,12 +58,19 @@ impl Node {
             .env("OTKLIK_LOG_SEGMENT_BYTES", (1 << 20).to_string())
             .env("OTKLIK_CHECKPOINT_EVENTS", CHECKPOINT_EVENTS.to_string())
             .stdout(Stdio::null())
-            .stderr(if fault.is_none() { Stdio::piped() } else { Stdio::null() });
-        if fault.is_some() {
-            shim::set(&mut command, data, fault, None);
-        }
+            .stderr(Stdio::null());
+        prepare(&mut command);
         let child = command.spawn().expect("the program starts");
         Node { child, data: data.to_owned(), port }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// How it ended, if it did.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is ours")
     }
 
     /// Kills it, and starts it again.
@@ -65,10 +83,10 @@ impl Node {
     /// ended in another way; then it is killed.
     pub async fn die_of(&mut self, fault: &str, mut wait: impl FnMut()) -> bool {
         self.end();
-        *self = Node::start_with(&self.data.clone(), self.port, Some(fault));
+        *self = Node::start_with(&self.data.clone(), self.port, fault);
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
-            if let Some(status) = self.child.try_wait().expect("it is ours") {
+            if let Some(status) = self.has_ended() {
                 return status.code().is_none();
             }
             wait();
