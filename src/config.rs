@@ -194,7 +194,7 @@ impl Config {
     }
 
     /// `(key, value, range)` of every number that has a range of its own.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 20] {
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 21] {
         let Config { limits, history, live, worker, .. } = self;
         const MIB: u64 = 1 << 20;
         const GIB: u64 = 1 << 30;
@@ -202,6 +202,7 @@ impl Config {
             ("workers", self.workers as u64, 1..=64),
             ("epoch_ms", self.epoch_ms, 10..=60_000),
             ("rules.survey_cap", u64::from(self.rules.survey_cap), 0..=u64::from(u32::MAX)),
+            ("rules.horizon_days", u64::from(self.rules.horizon_days), 0..=36_500),
             ("log.segment_bytes", self.log.segment_bytes, MIB..=4 * GIB),
             ("limits.body_bytes", limits.body_bytes as u64, 1024..=GIB),
             ("limits.unpacked_bytes", limits.unpacked_bytes as u64, 1024..=GIB),

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use dataflows::domain::{Epoch, Input};
+use dataflows::graph::Base;
 use dataflows::views::Row;
 use differential_dataflow::consolidation::consolidate;
 
@@ -50,7 +51,7 @@ pub fn run() -> anyhow::Result<()> {
         bail!("the worker is started by a node, not by hand: otklik serve");
     };
     let reports = Arc::new(Mutex::new(node.try_clone().context("cannot share the socket")?));
-    let (feed, results) = engine::start(workers, &rules);
+    let (feed, results) = engine::start(workers, &rules, Base::default());
     let owed = Owed::default();
     let reporter = {
         let (owed, reports) = (owed.clone(), reports.clone());
@@ -198,12 +199,13 @@ impl Tail {
 fn report(mut results: Results, owed: &Owed, reports: &Mutex<UnixStream>) -> anyhow::Result<()> {
     let mut pending: Vec<(Row, isize)> = Vec::new();
     let mut consolidated = 0;
-    while let Some(mut closed) = results.next_closed() {
-        pending.append(&mut closed.changes);
+    while let Some(closed) = results.next_closed() {
+        let upper = closed.upper;
+        pending.append(&mut closed.changes());
         let due = {
             let mut owed = owed.lock().expect("no panic");
             let mut due = None;
-            while owed.front().is_some_and(|epoch| *epoch <= closed.upper) {
+            while owed.front().is_some_and(|epoch| *epoch <= upper) {
                 due = owed.pop_front();
             }
             due
