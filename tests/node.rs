@@ -7,6 +7,7 @@ mod node {
     pub mod bad_lines;
     pub mod checkpoints;
     pub mod fixture;
+    pub mod history;
     pub mod life;
     pub mod program;
     pub mod worker;

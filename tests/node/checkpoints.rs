@@ -131,7 +131,7 @@ fn chain(data: &Path, workers: usize, end: Position) -> Chain {
         .spawn()
         .expect("the program starts");
     let tell = |command| protocol::send(&mut &ours, &command).expect("it listens");
-    tell(Tell::Start { log: data.to_owned(), workers, rules: Rules::default() });
+    tell(Tell::Start { log: data.to_owned(), workers, rules: Rules::default(), first: None });
     tell(Tell::Advance { end, epoch: u64::MAX });
     let chain = loop {
         match protocol::receive(&mut &ours).expect("it speaks").expect("it is there") {
