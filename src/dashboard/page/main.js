@@ -43,7 +43,7 @@ function Page() {
     <a class="skip" href="#main" onClick=${skip}>${words().skip}</a>
     <${Header} />
     <${Menu} />
-    <main id="main" tabindex="-1" data-screen=${screen}>
+    <main id="main" tabindex="0" data-screen=${screen}>
       <${Notices} />
       <${SCREENS[screen]} key=${name} />
     </main>

@@ -4,6 +4,11 @@
 // anew only where a row that changed no longer fits between its neighbours, and never while the
 // table is held; then it is only said that there is a newer order.
 
+/** `{ id, isDescending }` of an order as the address has it: `"-n"` is descending by the column n. */
+export function parseSort(text) {
+  return { id: text.replace(/^-/, ""), isDescending: text.startsWith("-") };
+}
+
 /** The order of a table of `rows` (a `Rows`). */
 export class Order {
   constructor(rows) {

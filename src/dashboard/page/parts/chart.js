@@ -9,8 +9,9 @@ import { html } from "../html.js";
 import { SECONDS } from "../rate.js";
 import { words } from "../words.js";
 
-/** Height in rems. */
-const HEIGHT = 10;
+/** Heights in rems. */
+const RATE_HEIGHT = 8;
+const MONTHS_HEIGHT = 13;
 
 /** What is accepted per second: all events, and ratings. */
 export function RateChart() {
@@ -25,7 +26,7 @@ export function RateChart() {
       <li data-series="ratings">${say.chartRatings} <b>${last(ratings)}</b></li>
     </ul>
     <div role="img" aria-label=${say.chartAbout(last(accepted), last(ratings))}>
-      <${Plot} data=${columns} options=${rateOptions} />
+      <${Plot} data=${columns} height=${RATE_HEIGHT} options=${rateOptions} />
     </div>
   `;
 }
@@ -45,7 +46,8 @@ export function MonthChart({ months }) {
   const names = months.map(({ month }) => month);
   return html`
     <div role="img" aria-label=${about}>
-      <${Plot} key=${names.join()} data=${data} options=${(box) => monthOptions(box, names)} />
+      <${Plot} key=${names.join()} data=${data} height=${MONTHS_HEIGHT}
+        options=${(box) => monthOptions(box, names)} />
     </div>
   `;
 }
@@ -64,10 +66,11 @@ class Plot extends Component {
     this.stopDrawing = effect(() => {
       [language.value, theme.value, type.value, isNarrow.value];
       this.plot?.destroy();
-      this.plot = new uPlot(this.props.options(box), this.props.data, box);
+      const size = { width: Math.floor(box.clientWidth) || 300, height: this.height };
+      this.plot = new uPlot({ ...COMMON, ...size, ...this.props.options(box) }, this.props.data, box);
     });
     this.observer = new ResizeObserver(([entry]) => {
-      this.plot.setSize({ width: Math.floor(entry.contentRect.width), height: HEIGHT * rem() });
+      this.plot.setSize({ width: Math.floor(entry.contentRect.width), height: this.height });
     });
     this.observer.observe(box);
   }
@@ -79,7 +82,13 @@ class Plot extends Component {
   }
 
   render() {
-    return html`<div class="plot" ref=${this.box}></div>`;
+    return html`
+      <div class="plot" ref=${this.box} style=${{ height: `${this.props.height}rem` }}></div>
+    `;
+  }
+
+  get height() {
+    return this.props.height * rem();
   }
 }
 
@@ -87,27 +96,19 @@ const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize
 const colour = (name) =>
   getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-function common(box) {
-  return {
-    width: Math.floor(box.clientWidth) || 300,
-    height: HEIGHT * rem(),
-    legend: { show: false },
-    cursor: { show: false },
-  };
-}
+const COMMON = { legend: { show: false }, cursor: { show: false } };
 
 function axis() {
   const font = `${0.75 * rem()}px system-ui, sans-serif`;
   return { stroke: colour("--muted"), font, ticks: { show: false } };
 }
 
-function rateOptions(box) {
+function rateOptions() {
   const say = words();
   const line = { width: 1.5, points: { show: false } };
   const whole = (number) => (Number.isInteger(number) ? compact(number) : "");
   const ago = (seconds) => (seconds === 0 ? say.chartNow : say.chartMinutes(-seconds / 60));
   return {
-    ...common(box),
     padding: [8, 1.5 * rem(), 0, 0],
     scales: {
       x: { time: false, range: [1 - SECONDS, 0] },
@@ -140,7 +141,6 @@ function rateOptions(box) {
 function monthOptions(box, months) {
   const room = Math.max(1, Math.ceil(months.length / (box.clientWidth / (4.5 * rem()))));
   return {
-    ...common(box),
     padding: [8, 1.5 * rem(), 0, 0],
     scales: {
       x: { time: false, range: [-0.6, months.length - 0.4] },

@@ -31,7 +31,7 @@ export const numberColumn = (id, label, about) => ({
   label,
   about,
   kind: "figure",
-  width: "5.5rem",
+  width: "6.75rem",
   of: (data) => data[id],
   cell: (data) => integer(data[id]),
 });
@@ -42,7 +42,7 @@ export const changeColumn = () => ({
   label: words().columns.change,
   about: words().columns.changeAbout,
   kind: "figure",
-  width: "5.5rem",
+  width: "6.5rem",
   of: (data, row) => {
     if (row.since === null || data.percent === null) return null;
     return Math.round(data.percent * 100) - Math.round(row.since * 100);

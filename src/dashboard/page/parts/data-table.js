@@ -11,7 +11,7 @@ import { second } from "../figures.js";
 import { compareNames, integer } from "../format.js";
 import { html } from "../html.js";
 import { namesTurn } from "../names.js";
-import { Order } from "../order.js";
+import { Order, parseSort } from "../order.js";
 import { words } from "../words.js";
 import { Icon } from "./icons.js";
 
@@ -35,7 +35,7 @@ export function DataTable(props) {
   const order = useMemo(() => new Order(view.rows), [view]);
   const held = useRef({ pointer: false, focus: false });
   const [, redraw] = useState(0);
-  useArranged(order, columns, sort, matches);
+  useArranged(order, props.columns, sort, matches);
   useEffect(() => second.subscribe(() => {
     const wasOld = order.isOld;
     const isHeld = held.current.pointer || held.current.focus;
@@ -95,8 +95,7 @@ export function DataTable(props) {
 /** Arranges the order when it is asked for another, and not when only figures changed. */
 function useArranged(order, columns, sort, matches) {
   const turn = namesTurn.value;
-  const isDescending = sort.startsWith("-");
-  const id = sort.replace("-", "");
+  const { id, isDescending } = parseSort(sort);
   const column = columns.find((other) => other.id === id) ?? columns[0];
   useMemo(() => {
     order.arrange(matches, (row) => column.of(row.data, row), compareNames, isDescending);
@@ -144,8 +143,8 @@ function useWindow(count) {
 }
 
 function Heading({ column, sort, onSort }) {
-  const isDescending = sort.startsWith("-");
-  const isSorted = sort.replace("-", "") === column.id;
+  const { id, isDescending } = parseSort(sort);
+  const isSorted = id === column.id;
   const direction = isDescending ? "descending" : "ascending";
   const click = () => {
     // Figures are looked at from the greatest, names from the first.

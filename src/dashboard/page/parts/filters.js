@@ -4,6 +4,7 @@ import { isNarrow } from "../choices.js";
 import { compareNames } from "../format.js";
 import { html } from "../html.js";
 import { nameOf, namesTurn, regionName } from "../names.js";
+import { parseSort } from "../order.js";
 import { query, set } from "../route.js";
 import { words } from "../words.js";
 
@@ -70,7 +71,7 @@ function Sorting({ columns, sort }) {
   return html`
     <label>
       <span class="unseen">${say.sortBy}</span>
-      <select value=${sort.replace("-", "")} onChange=${change}>
+      <select value=${parseSort(sort).id} onChange=${change}>
         ${columns.map((column) => html`
           <option key=${column.id} value=${column.id}>${say.sortBy}: ${column.label}</option>
         `)}

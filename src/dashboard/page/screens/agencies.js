@@ -21,6 +21,8 @@ import { Moved } from "./overview.js";
 
 const MONTHS = 13;
 const QUARTERS = 8;
+/** The columns for which there is room beside the details of an agency. */
+const BESIDE_DETAIL = ["place", "agency", "mean", "managers", "value", "moved"];
 
 export function Agencies() {
   const say = words();
@@ -30,17 +32,17 @@ export function Agencies() {
   const managers = useView("manager_periods");
   const formed = quarters.rows.data();
   const all = view.rows.data();
-  const columns = useColumns(all, formed);
+  const columns = useColumns(all, formed, agency === "");
   return html`
     <div class="screen-head">
       <h1>${say.screens.agencies}</h1><p class="about">${say.agenciesAbout}</p>
     </div>
     <div class="grid agencies" data-has-detail=${agency !== ""}>
-      <section class="card fill" aria-label=${say.screens.agencies}>
+      <div class="card fill">
         <${DataTable} name="agencies" view=${view} caption=${say.screens.agencies}
           columns=${columns} sort=${sort} onSort=${(sort) => set({ sort })} matches=${every}
           empty=${() => say.empty.agencies} />
-      </section>
+      </div>
       ${agency !== "" && html`
         <${Agency} key=${agency} agency=${agency} managers=${managers}
           row=${all.find((row) => row.agency === agency)}
@@ -52,8 +54,8 @@ export function Agencies() {
 
 const every = () => true;
 
-/** The columns; places are of all agencies, so they are reckoned once for all rows. */
-function useColumns(all, formed) {
+/** The columns; places are of all agencies, so they are reckoned once for all rows; without some where there is no room. */
+function useColumns(all, formed, isWhole) {
   const last = formed.reduce((last, { quarter }) => (quarter > last ? quarter : last), "");
   const before = formed.filter((row) => row.quarter === last);
   const places = ranks(all, (row) => row.agency, (row) => row.mean);
@@ -62,7 +64,7 @@ function useColumns(all, formed) {
   for (const { agency, quarter, mean } of formed) {
     lines.set(agency, [...(lines.get(agency) ?? []), [quarter, mean]]);
   }
-  const signature = JSON.stringify([...places, ...placesBefore, formed.length]);
+  const signature = JSON.stringify([...places, ...placesBefore, formed.length, isWhole]);
   const rest = restOfColumns.value;
   return useMemo(() => {
     const say = words().columns;
@@ -70,9 +72,10 @@ function useColumns(all, formed) {
     return [
       {
         id: "place",
-        label: say.place,
+        label: "№",
+        about: say.place,
         kind: "text",
-        width: "4.25rem",
+        width: "4rem",
         isWide: true,
         of: (data) => places.get(data.agency) ?? null,
         cell: (data) => places.get(data.agency) ?? "–",
@@ -95,12 +98,12 @@ function useColumns(all, formed) {
         label: say.quarters,
         about: say.quartersAbout,
         kind: "figure",
-        width: "7.5rem",
+        width: "9rem",
         isWide: true,
         of: (data) => line(data.agency).at(-1) ?? null,
         cell: (data) => html`<${Spark} values=${line(data.agency)} />`,
       },
-    ];
+    ].filter(({ id }) => isWhole || BESIDE_DETAIL.includes(id));
   }, [signature, rest]);
 }
 
@@ -111,7 +114,7 @@ const restOfColumns = computed(() => {
       id: "agency",
       label: say.agency,
       kind: "text",
-      width: "minmax(11rem, 1fr)",
+      width: "minmax(9rem, 1fr)",
       of: (data) => nameOf("agency", data.agency),
       cell: (data) => html`
         <a class="name" href=${to("agencies", { agency: data.agency })}>
@@ -126,10 +129,12 @@ const restOfColumns = computed(() => {
       kind: "figure",
       width: "8rem",
       of: (data) => data.mean,
-      cell: (data) => html`<b>${mean(data.mean)}</b>`,
+      cell: (data) => html`
+        <b>${mean(data.mean)}</b><small class="narrow">R ${percent(data.percent)}</small>
+      `,
     },
     { ...numberColumn("managers", say.managers, say.managersAbout), isWide: true },
-    { ...valueColumn(say.pooledAbout), label: say.pooled, cell: (data) => percent(data.percent) },
+    { ...valueColumn(say.pooledAbout), isWide: true, cell: (data) => percent(data.percent) },
     ...countColumns(),
     changeColumn(),
   ];

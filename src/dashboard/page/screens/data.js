@@ -20,10 +20,8 @@ export function Data() {
     <div class="screen-head"><h1>${say.screens.data}</h1></div>
     <div class="grid data">
       <${Totals} />
-      <${Refused} />
-      <${Pending} />
-      <${Sources} />
-      <${Nodes} />
+      <div class="stack"><${Refused} /><${Pending} /></div>
+      <div class="stack"><${Nodes} /><${Sources} /></div>
     </div>
   `;
 }
@@ -43,18 +41,20 @@ function Refused() {
       ${rows.length > 0 && html`
         <table class="plain">
           <thead><tr>
-            <th scope="col">${say.code}</th><th scope="col">${say.channel}</th>
+            <th scope="col">${say.code}</th>
             <th scope="col" colspan="2">${say.count}</th>
-            <th scope="col" title=${say.overTimeAbout}>${say.overTime}</th>
+            <th scope="col" class="aside" title=${say.overTimeAbout}>${say.overTime}</th>
           </tr></thead>
           <tbody>
             ${codes.flatMap((code) => rows.filter((row) => row.code === code).map((row, at) => html`
               <tr key=${`${code} ${row.channel}`}>
-                <th scope="row">${say.codes[code] ?? code}</th>
-                <td class="text">${say.channels[row.channel] ?? row.channel}</td>
+                <th scope="row">
+                  ${say.codes[code] ?? code}
+                  ${" "}<small>${say.channels[row.channel] ?? row.channel}</small>
+                </th>
                 <td class="wide-cell"><${Bar} part=${row.count} whole=${most} kind="refused" /></td>
                 <td>${integer(row.count)}</td>
-                <td>${at === 0 && html`<${Spark} values=${refusals.value.get(code) ?? []} least=${0} />`}</td>
+                <td class="aside">${at === 0 && html`<${OverTime} line=${refusals.value.get(code) ?? []} />`}</td>
               </tr>
             `))}
           </tbody>
@@ -62,6 +62,12 @@ function Refused() {
       `}
     </section>
   `;
+}
+
+/** How many more there are since the page was opened, and when they came. */
+function OverTime({ line }) {
+  const more = line.reduce((sum, count) => sum + count, 0);
+  return html`<span class="over-time"><${Spark} values=${line} least=${0} />+${integer(more)}</span>`;
 }
 
 function Pending() {
@@ -105,7 +111,7 @@ function Sources() {
         <thead><tr>
           <th scope="col">${say.message}</th><th scope="col">${say.sinceStart}</th>
           <th scope="col">${say.perSecond}</th><th scope="col">${say.lastSeen}</th>
-          <th scope="col">${say.twoMinutes}</th>
+          <th scope="col" class="aside">${say.twoMinutes}</th>
         </tr></thead>
         <tbody>
           ${sources.value.map(({ type, count, perSecond, lastAt, line }) => html`
@@ -114,7 +120,7 @@ function Sources() {
               <td>${integer(count)}</td>
               <td>${perSecond === null ? "…" : integer(Math.round(perSecond))}</td>
               <td>${lastAt === null ? say.notSeen : time(lastAt)}</td>
-              <td><${Spark} values=${line} least=${0} /></td>
+              <td class="aside"><${Spark} values=${line} least=${0} /></td>
             </tr>
           `)}
         </tbody>
@@ -152,9 +158,10 @@ function Nodes() {
           <${Fact} id="restarts" label=${say.restarts} value=${integer(node.worker.restarts)}
             kind=${node.worker.restarts > 0 ? "warn" : undefined} />
           <${Fact} label=${say.subscribers} value=${integer(node.subscribers)} />
-          <${Fact} label=${say.rules} about=${say.rulesAbout}
-            value=${say.rulesOf(node.rules.integral, node.rules.attribution)} />
         </dl>
+        <p class="about rules" title=${say.rulesAbout}>
+          ${say.rules}: ${say.rulesOf(node.rules.integral, node.rules.attribution)}
+        </p>
         <h3>${say.chart}</h3>
         <${RateChart} />
       `}

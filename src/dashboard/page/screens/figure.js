@@ -200,7 +200,7 @@ function Months({ unit }) {
       <p class="about">${say.columns.monthsAbout}</p>
       ${series.length > 1 && html`<${MonthChart} months=${series} />`}
       ${series.length === 0 && html`<p class="empty">${view.isKnown ? say.noRatings : "…"}</p>`}
-      <div class="scroll short" tabindex="0" role="region" aria-label=${say.unitMonths}>
+      <div class="scroll short" tabindex="0" role="group" aria-label=${say.unitMonths}>
         <table class="plain">
           <thead><tr>
             <th scope="col">${say.month}</th><th scope="col">R</th><th scope="col">K</th>
@@ -228,7 +228,7 @@ function Periods({ view, data }) {
   return html`
     <section class="card" aria-labelledby="periods-title">
       <h2 id="periods-title">${say.periodsOfUnit}</h2>
-      <div class="scroll short" tabindex="0" role="region" aria-label=${say.periodsOfUnit}>
+      <div class="scroll short" tabindex="0" role="group" aria-label=${say.periodsOfUnit}>
         <table class="plain">
           <thead><tr>
             <th scope="col">${say.columns.manager}</th><th scope="col">${say.columns.period}</th>
@@ -271,7 +271,7 @@ function Below({ view, unit }) {
     <section class="card" aria-labelledby="below-title">
       <h2 id="below-title">${say.unitsBelow(below.length + more)}</h2>
       <p class="about">${say.unitsBelowAbout}</p>
-      <div class="scroll short" tabindex="0" role="region" aria-label=${say.unit}>
+      <div class="scroll short" tabindex="0" role="group" aria-label=${say.unit}>
         <table class="plain">
           <thead><tr>
             <th scope="col">${say.unit}</th><th scope="col">R</th><th scope="col">K</th>

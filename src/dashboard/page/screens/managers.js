@@ -39,7 +39,7 @@ export function Managers() {
       <h1>${say.screens.managers}</h1>
       <${Filters} view=${view} columns=${columns.value} sort=${sort} />
     </div>
-    <section class="card fill" aria-label=${say.screens.managers}>
+    <div class="card fill">
       <${DataTable} name="managers" view=${view} caption=${say.screens.managers}
         columns=${columns.value} sort=${sort} onSort=${(sort) => set({ sort })}
         matches=${matches.value} empty=${nothing} onSeen=${seen}
@@ -48,7 +48,7 @@ export function Managers() {
           <${Icon} name="save" />CSV
         </button>
       <//>
-    </section>
+    </div>
   `;
 }
 

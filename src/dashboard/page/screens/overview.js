@@ -166,7 +166,7 @@ function ByMean({ agency }) {
   const least = Math.min(...all.map((row) => row.mean ?? 100), 100) - 2;
   if (!view.isKnown) return html`<${Skeleton} />`;
   return html`
-    <div class="scroll" tabindex="0" role="region" aria-label=${say.ranking}>
+    <div class="scroll" tabindex="0" role="group" aria-label=${say.ranking}>
       <table class="plain">
         <thead><tr>
           <th scope="col" class="place">${say.place}</th>
@@ -217,7 +217,7 @@ function InRegion({ region }) {
     .sort((a, b) => (b.percent ?? -1) - (a.percent ?? -1));
   if (!view.isKnown) return html`<${Skeleton} />`;
   return html`
-    <div class="scroll" tabindex="0" role="region" aria-label=${say.rankingInRegion}>
+    <div class="scroll" tabindex="0" role="group" aria-label=${say.rankingInRegion}>
       <table class="plain">
         <thead><tr>
           <th scope="col">${say.agency}</th><th scope="col">R</th><th scope="col">N</th>

@@ -210,17 +210,18 @@ function Due({ lists }) {
   const due = [...lists.open.rows, ...lists.overdue.rows].slice(0, SHOWN_MAX);
   if (due.length === 0) return html`<p class="empty">${say.nothingDue}</p>`;
   return html`
-    <div class="scroll short" tabindex="0" role="region" aria-label=${say.due}>
+    <div class="scroll short" tabindex="0" role="group" aria-label=${say.due}>
       <table class="plain">
         <thead><tr>
           <th scope="col">${say.record}</th><th scope="col">${say.dueAt}</th>
-          <th scope="col">${say.unit}</th>
         </tr></thead>
         <tbody>
           ${due.map(({ record, due_at, state, unit }) => html`
             <tr key=${record} data-state=${state}>
-              <th scope="row">${String(record)}</th><td>${moment(due_at)}</td>
-              <td class="text">${unit === null ? "–" : nameOf("unit", unit)}</td>
+              <th scope="row">
+                ${record}<br /><small>${unit === null ? "–" : nameOf("unit", unit)}</small>
+              </th>
+              <td>${moment(due_at)}</td>
             </tr>
           `)}
         </tbody>

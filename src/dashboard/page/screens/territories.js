@@ -20,9 +20,9 @@ import { Fact, Value } from "../parts/value.js";
 
 const STEPS = 6;
 const MONTHS = 13;
-/** What tiles are coloured by: the value of a row, and how it is written. */
+/** What tiles are coloured by: the value of a row, and how it is written where there is little room. */
 const MEASURES = {
-  percent: [(row) => row.percent, percent],
+  percent: [(row) => row.percent, average],
   average: [(row) => row.average, average],
   rated: [(row) => (row.facts === 0 ? null : row.records / row.facts), (_, row) => share(row.records, row.facts)],
   n: [(row) => row.n, compact],
@@ -53,10 +53,10 @@ export function Territories() {
     </div>
     <div class="grid territories">
       <${Tiles} rows=${byRegion} measure=${measure} chosen=${region} />
+      <div class="card long"><${Table} view=${view} /></div>
       ${region !== "" && html`
         <${Territory} key=${region} region=${region} agency=${agency} row=${byRegion.get(region)} />
       `}
-      <section class="card" aria-label=${say.screens.territories}><${Table} view=${view} /></section>
     </div>
   `;
 }
@@ -74,28 +74,29 @@ function Tiles({ rows, measure, chosen }) {
   return html`
     <section class="card tiles-card" aria-labelledby="tiles-title">
       <h2 id="tiles-title">${say.measures[measure]}</h2>
-      <div class="tiles" role="group" aria-label=${say.tilesAbout} ref=${box}
-        onKeyDown=${(event) => step(event, box.current)}
+      <div class="tiles-scroll"><div class="tiles" role="group" aria-label=${say.tilesAbout}
+        ref=${box} onKeyDown=${(event) => step(event, box.current)}
         style=${{ "--tile-columns": SIZE.columns, "--tile-rows": SIZE.rows }}>
         ${TILES.map((tile) => {
           const row = rows.get(tile.okato);
           const value = row === undefined ? null : valueOf(row);
           const text = value === null ? say.noRatings : write(value, row);
+          const full = measure === "percent" ? percent(value) : text;
           const short = language.value === "ru" ? tile.russian : tile.short;
           const counts = row === undefined ? "" : say.of(integer(row.k), integer(row.n));
           return html`
             <button type="button" key=${tile.okato} class="tile" data-okato=${tile.okato}
               data-step=${value === null ? "none" : stepOf(value, steps)}
               tabindex=${tile.okato === first ? 0 : -1} aria-pressed=${tile.okato === chosen}
-              title=${`${regionName(tile.okato)}: ${text}`}
-              aria-label=${`${regionName(tile.okato)}: ${text}. ${counts}`}
+              title=${`${regionName(tile.okato)}: ${full}`}
               style=${{ gridColumn: tile.column + 1, gridRow: tile.row + 1 }}
               onClick=${() => choose(tile.okato)}>
-              <span>${short}</span><b>${value === null ? "–" : text}</b>
+              <span>${short}</span> <b>${value === null ? "–" : text}</b>
+              <span class="unseen"> ${regionName(tile.okato)}: ${full}. ${counts}</span>
             </button>
           `;
         })}
-      </div>
+      </div></div>
       <${Legend} steps=${steps} values=${values} measure=${measure} />
     </section>
   `;
@@ -115,8 +116,7 @@ const stepOf = (value, steps) => steps.filter((bound) => value >= bound).length;
 function Legend({ steps, values, measure }) {
   const say = words();
   if (values.length === 0) return html`<p class="empty">${say.empty.territories}</p>`;
-  const write = (value) =>
-    measure === "rated" ? share(value, 1) : MEASURES[measure][1](value);
+  const write = { percent, rated: (value) => share(value, 1) }[measure] ?? MEASURES[measure][1];
   const bounds = [Math.min(...values), ...steps, Math.max(...values)];
   return html`
     <ol class="tile-legend" aria-label=${say.legend}>

@@ -19,6 +19,10 @@ export default {
     overview: "Overview", territories: "Territories", agencies: "Agencies", managers: "Managers",
     figure: "One figure", data: "Data and nodes", surveys: "Surveys and deadlines",
   },
+  screensShort: {
+    overview: "Overview", territories: "Regions", agencies: "Agencies", managers: "People",
+    data: "Data", surveys: "Surveys",
+  },
 
   standing: {
     connecting: "Connecting", recovering: "Node is checking its log",
@@ -156,7 +160,7 @@ export default {
     quarters: "Quarters", quartersAbout: "Formed Rf by quarter",
     mean: "Rf", meanAbout: "Mean of the managers' values (p. 14)",
     managers: "Sn", managersAbout: "Managers that have a value",
-    pooled: "R", pooledAbout: "Over all ratings together",
+    pooledAbout: "Over all ratings together",
     records: "Rated", recordsAbout: "Records with a rating",
     facts: "Provided", factsAbout: "Facts of services provided",
     average: "Score", averageAbout: "Mean score",
@@ -186,8 +190,8 @@ export default {
   goalRules: {
     target: "A target is set for the unit and this period.",
     first: "The value is formed for the first time: 75% or more (footnote 5).",
-    gain: "More than 5 percentage points above the 12 months before (6.1 \"в\").",
-    enough: "90% or more (6.1 \"в\").",
+    gain: "More than 5 percentage points above the 12 months before (6.1, third item).",
+    enough: "90% or more (6.1, third item).",
   },
   goalRunning: "The period is running: it is judged once its 12 months have passed.",
   beside: "Beside it, not in the value",

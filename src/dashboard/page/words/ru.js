@@ -26,6 +26,10 @@ export default {
     overview: "Обзор", territories: "Регионы", agencies: "Ведомства", managers: "Руководители",
     figure: "Карточка значения", data: "Данные и узлы", surveys: "Опросы и сроки",
   },
+  screensShort: {
+    overview: "Обзор", territories: "Регионы", agencies: "Ведомства", managers: "Люди",
+    data: "Данные", surveys: "Опросы",
+  },
 
   standing: {
     connecting: "Подключаемся", recovering: "Узел проверяет журнал",
@@ -155,7 +159,7 @@ export default {
     valueAbout: "Сводное значение уровня удовлетворённости",
     territoryAbout: "По СМС, телефонному опросу и терминалам (п. 16)",
     kAbout: "Положительных оценок", nAbout: "Всех оценок",
-    change: "Изм.", changeAbout: "Изменение с открытия страницы",
+    change: "Измен.", changeAbout: "Изменение с открытия страницы",
     months: "Месяцы", monthsAbout: "Собственные оценки подразделения по месяцам",
     previous: "Было", previousAbout: "Значение за предыдущие 12 месяцев и установленная цель",
     status: "Оценка", place: "Место",
@@ -163,7 +167,7 @@ export default {
     quarters: "Кварталы", quartersAbout: "Сформированное Rф по кварталам",
     mean: "Rф", meanAbout: "Среднее значений руководителей (п. 14)",
     managers: "Sn", managersAbout: "Руководителей, у которых есть значение",
-    pooled: "R", pooledAbout: "По всем оценкам вместе",
+    pooledAbout: "По всем оценкам вместе",
     records: "Оценено", recordsAbout: "Записей с оценкой",
     facts: "Оказано", factsAbout: "Фактов оказания услуг",
     average: "Балл", averageAbout: "Средний балл",

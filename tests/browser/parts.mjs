@@ -1,0 +1,117 @@
+// The parts of the page that can be looked at without it: sums, targets, files, words.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+
+/** A module of the page that needs no browser and no other module. */
+async function load(name) {
+  const path = join(process.env.OTKLIK_ROOT, "src/dashboard/page", name);
+  return import(`data:text/javascript,${encodeURIComponent(readFileSync(path, "utf8"))}`);
+}
+
+test("a percentage is rounded half up, from whole numbers", async () => {
+  const { percentOf } = await load("sums.js");
+  for (const [k, n, percent] of [
+    [0, 0, null], [0, 1, 0], [1, 1, 100], [1, 3, 33.33], [2, 3, 66.67],
+    [1, 8, 12.5], [12345, 100000, 12.35], [12344, 100000, 12.34],
+    // 99.995 % is rounded up to 100, and a half is exact however large the counts are.
+    [19999, 20000, 100], [1999900000, 2000000000, 100], [1999899999, 2000000000, 99.99],
+  ]) {
+    assert.equal(percentOf(k, n), percent, `${k} of ${n}`);
+  }
+});
+
+test("values are added as counts, never as percentages", async () => {
+  const { byMonth, pool, poolLists, ranks } = await load("sums.js");
+  assert.deepEqual(pool([{ k: 1, n: 1 }, { k: 0, n: 3 }]), { k: 1, n: 4, percent: 25 });
+  const months = [
+    { month: "2018-02", k: 1, n: 2 }, { month: "2018-01", k: 3, n: 4 },
+    { month: "2018-02", k: 2, n: 2 },
+  ];
+  assert.deepEqual(byMonth(months), [
+    { month: "2018-01", k: 3, n: 4, percent: 75 }, { month: "2018-02", k: 3, n: 4, percent: 75 },
+  ]);
+  const lists = [[{ id: 1, k: 1, n: 2 }], [{ id: 1, k: 1, n: 1 }, { id: "integral", k: 0, n: 1 }]];
+  assert.deepEqual([...poolLists(lists, "id")], [
+    [1, { k: 2, n: 3, percent: 66.67 }], ["integral", { k: 0, n: 1, percent: 0 }],
+  ]);
+  const rows = [["a", 2], ["b", 3], ["c", 3], ["d", null], ["e", 1]];
+  assert.deepEqual([...ranks(rows, ([key]) => key, ([, value]) => value)], [
+    ["b", 1], ["c", 1], ["a", 3], ["e", 4],
+  ]);
+});
+
+test("what is missing to the target is the least number that is enough", async () => {
+  const { goal } = await load("target.js");
+  const before = (k, n, percent) => ({ k, n, percent });
+  for (const [row, rule, missing] of [
+    [{ k: 8, n: 10, previous: null, target: 90 }, "target", 10],
+    [{ k: 9, n: 10, previous: null, target: 90 }, "target", 0],
+    [{ k: 9, n: 10, previous: null, target: 100 }, "target", null],
+    [{ k: 10, n: 10, previous: null, target: 100 }, "target", 0],
+    [{ k: 0, n: 1, previous: null, target: null }, "first", 3],
+    [{ k: 3, n: 4, previous: null, target: null }, "first", 0],
+    // 90 % needs 10 more; more than 5 points above 70 % is reached sooner: 76 of 101.
+    [{ k: 75, n: 100, previous: before(70, 100, 70), target: null }, "gain", 1],
+    [{ k: 76, n: 100, previous: before(70, 100, 70), target: null }, "gain", 0],
+    [{ k: 89, n: 100, previous: before(88, 100, 88), target: null }, "enough", 10],
+    // No value is more than 5 points above 95 %.
+    [{ k: 80, n: 100, previous: before(96, 100, 96), target: null }, "enough", 100],
+  ]) {
+    const found = goal(row);
+    assert.deepEqual([found.rule, found.missing], [rule, missing], JSON.stringify(row));
+  }
+});
+
+test("what is missing is confirmed by adding it", async () => {
+  const { goal } = await load("target.js");
+  const isMet = ({ k, n, previous, target }) => {
+    if (target !== null) return 1e6 * 100 * k >= Math.round(target * 1e6) * n;
+    if (previous === null) return 100 * k >= 75 * n;
+    const gain = 100 * (k * previous.n - previous.k * n) > 5 * n * previous.n;
+    return 100 * k >= 90 * n || gain;
+  };
+  let seed = 7;
+  const chance = (below) => (seed = (seed * 48271) % 2147483647) % below;
+  for (let round = 0; round < 3000; round += 1) {
+    const n = 1 + chance(500);
+    const n0 = 1 + chance(500);
+    const k0 = chance(n0 + 1);
+    const previous = chance(3) === 0 ? null : { k: k0, n: n0, percent: (100 * k0) / n0 };
+    const target = chance(3) === 0 ? chance(10_000) / 100 : null;
+    const row = { k: chance(n + 1), n, previous, target };
+    const { missing } = goal(row);
+    const after = (more) => isMet({ ...row, k: row.k + more, n: n + more });
+    const about = `${JSON.stringify(row)}: ${missing} (round ${round})`;
+    if (missing === null) assert.ok(!after(10_000_000), about);
+    else assert.ok(after(missing) && (missing === 0 || !after(missing - 1)), about);
+  }
+});
+
+test("a file of values keeps commas, quotes and lines, and starts no formula", async () => {
+  const { text } = await load("csv.js");
+  const rows = [["name", "percent"], ['a "b", c\nd', 92.08], ["=1+1", null], ["-2", -2]];
+  assert.equal(text(rows), 'name,percent\r\n"a ""b"", c\nd",92.08\r\n\'=1+1,\r\n\'-2,-2\r\n');
+});
+
+test("tiles stand apart, and each subject has one", async () => {
+  const { SIZE, TILES } = await load("tiles.js");
+  const places = new Set(TILES.map(({ column, row }) => `${column} ${row}`));
+  assert.equal(places.size, TILES.length);
+  assert.ok(TILES.every(({ column, row }) => column < SIZE.columns && row < SIZE.rows));
+  const path = join(process.env.OTKLIK_ROOT, "config/regions.csv");
+  const regions = readFileSync(path, "utf8").trim().split("\n").slice(1);
+  const prefixes = regions.map((line) => line.split(",")[0]);
+  assert.deepEqual(TILES.map(({ okato }) => okato).sort(), prefixes.sort());
+});
+
+test("both languages have the same words", async () => {
+  const words = async (language) => (await load(`words/${language}.js`)).default;
+  const keys = (object) => Object.entries(object).flatMap(([key, value]) => {
+    return typeof value === "object" ? keys(value).map((inner) => `${key}.${inner}`) : [key];
+  });
+  const [russian, english] = [await words("ru"), await words("en")];
+  assert.deepEqual(keys(russian), keys(english));
+});
