@@ -59,22 +59,77 @@ test("stands still on demand, and catches up", async (t) => {
   await eventually(async () => (await countOf(row)) >= before + 5, 20_000, "N");
 });
 
+/**
+ * Opens a screen with somebody between it and the node: `said(message, answer)` gives what the node
+ * hears, `frame(frame)` what the page gets; nothing where it is null.
+ */
+function openBetween(t, at, { said = (message) => message, frame = (frame) => frame }) {
+  return open(t, at, {
+    before: (page) => page.routeWebSocket(/v1\/live/, (socket) => {
+      const server = socket.connectToServer();
+      socket.onMessage((text) => {
+        const message = said(JSON.parse(text), (frame) => socket.send(JSON.stringify(frame)));
+        if (message) server.send(JSON.stringify(message));
+      });
+      server.onMessage((text) => {
+        const passed = frame(JSON.parse(text));
+        if (passed) socket.send(JSON.stringify(passed));
+      });
+    }),
+  });
+}
+
 test("a view that fails is named, and taken up again", async (t) => {
-  const pattern = /views\/agencies/;
-  const page = await open(t, "agencies", {
-    before: (page) => page.route(pattern, (route) => route.fulfill({ status: 503 })),
-    expects: LOST,
+  let isFailing = true;
+  let refused = 0;
+  const page = await openBetween(t, "agencies", {
+    said: (message, answer) => {
+      if (!isFailing || message.view !== "agencies") return message;
+      refused += 1;
+      answer({ name: message.name, event: "error", data: { status: 503 } });
+      return null;
+    },
   });
   const notice = page.locator('.notice[data-kind="error"]');
   await notice.waitFor();
   assert.match(await notice.innerText(), /agencies/);
-  const again = page.waitForRequest(pattern);
+  const before = refused;
   await notice.getByRole("button").click();
-  await again;
-  await page.unroute(pattern);
+  await eventually(async () => refused > before, 5000, "it is asked for again");
+  isFailing = false;
   await filled(page);
   await isLive(page);
   assert.equal(await notice.count(), 0);
+});
+
+test("a frame that is missed is noticed, and the rows are read anew", async (t) => {
+  const manager = await someManager();
+  const names = new Set();
+  let isLosing = false;
+  let lost = 0;
+  const page = await openBetween(t, "managers", {
+    said: (message) => {
+      if (message.view === "manager_periods" && message.type === "subscribe") names.add(message.name);
+      return message;
+    },
+    frame: (frame) => {
+      if (!isLosing || frame.event !== "changes" || !names.has(frame.name)) return frame;
+      lost += 1;
+      isLosing = false;
+      return null;
+    },
+  });
+  await filled(page);
+  await isLive(page);
+  assert.equal(names.size, 1);
+  const row = rowOf(page, manager);
+  const before = await countOf(row);
+  isLosing = true;
+  await node.rate(manager, 5);
+  await eventually(async () => lost === 1, 10_000, "a frame that is lost");
+  await eventually(async () => (await countOf(row)) >= before + 5, 20_000, "what the lost frame said");
+  assert.equal(names.size, 2, "it was subscribed to anew");
+  await isLive(page);
 });
 
 test("lets its connections go while nobody sees it", { skip: NOT_OURS }, async (t) => {

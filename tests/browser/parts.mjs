@@ -33,6 +33,11 @@ test("values are added as counts, never as percentages", async () => {
   assert.deepEqual(byMonth(months), [
     { month: "2018-01", k: 3, n: 4, percent: 75 }, { month: "2018-02", k: 3, n: 4, percent: 75 },
   ]);
+  const apart = ["2017-11", "2018-02"].map((month) => ({ month, k: 1, n: 1 }));
+  assert.deepEqual(byMonth(apart).map(({ month, n, percent }) => [month, n, percent]), [
+    ["2017-11", 1, 100], ["2017-12", 0, null], ["2018-01", 0, null], ["2018-02", 1, 100],
+  ]);
+  assert.deepEqual(byMonth([]), []);
   const lists = [[{ id: 1, k: 1, n: 2 }], [{ id: 1, k: 1, n: 1 }, { id: "integral", k: 0, n: 1 }]];
   assert.deepEqual([...poolLists(lists, "id")], [
     [1, { k: 2, n: 3, percent: 66.67 }], ["integral", { k: 0, n: 1, percent: 0 }],

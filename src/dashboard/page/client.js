@@ -1,43 +1,42 @@
-// The transport: rows of a view of the node, and every change of them, until they are let go.
+// The transport: rows of views of the node, and every change of them, until they are let go. All of
+// it comes over one WebSocket (`GET /v1/live`, docs/live.md).
 //
-// `subscribe(view, conditions, keyOf, handlers)` is all the rest of the page knows. A browser opens
-// six connections to a host, all its windows together, so few subscriptions are streams of
-// server-sent events; the others ask again every other second, and tell what is different.
+// Every frame says which position it goes on from. So nothing is missed unnoticed: after a break it
+// goes on where it was, and where that cannot be, it begins anew with a snapshot.
 
 import { signal } from "./vendor/signals-core.mjs";
 
 const RETRY_MS_MIN = 1000;
-const RETRY_MS_MAX = 10_000;
-/** The node says something every second; a stream silent for so long is dead. */
-const SILENT_MS_MAX = 20_000;
-/** The view that changes most: it is always a stream. */
-const BUSIEST = "manager_periods";
-/** Streams of other views: two windows of the page and their questions need no more than six. */
-const STREAMS_MAX = 1;
-const POLL_MS = 2000;
+const RETRY_MS_MAX = 5000;
+/** The node says something every second; a socket silent for so long is dead. */
+const SILENT_MS_MAX = 15_000;
 const ANSWER_MS_MAX = 20_000;
 const ROWS_MAX = 100_000;
 
-const open = new Set();
+const subscriptions = new Map();
+let names = 0;
+let socket = null;
+let heardAt = 0; // by performance.now()
+let delay = RETRY_MS_MIN;
+let connecting = null;
 
 /**
- * Follows the rows of `view` that meet the conditions, `[[column, value], …]`. `keyOf(row)` tells
- * rows apart, of a row and of a key alike. The handlers:
+ * Follows the rows of `view` that meet the conditions, `[[column, value], …]`: a column that comes
+ * several times may have any of its values. The handlers:
  *
  * - `onSnapshot(rows)`: all rows, at first and after a gap
  * - `onChanges([{ op: "upsert" | "delete", key, row }])`: what is different since
  * - `onEpoch(epoch)`: after either, and when nothing changed for a while
  *
- * The subscription has a signal `state`: "connecting" until rows are there, "live", "broken" while
- * it is trying again; and `retry()`, `close()`.
+ * The subscription has the signals `state`, "connecting" until rows are there, "live", "broken"
+ * while it is trying again, and `progress`, `{ sent, total }` while a snapshot comes, else null;
+ * and `retry()`, `close()`.
  */
-export function subscribe(view, conditions, keyOf, handlers) {
-  const isStream = ({ source, view }) => source !== undefined && view !== BUSIEST;
-  const isRoom = [...open].filter(isStream).length < STREAMS_MAX;
-  const subscription = view === BUSIEST || isRoom
-    ? new Stream(view, conditions, handlers)
-    : new Poll(view, conditions, keyOf, handlers);
-  open.add(subscription);
+export function subscribe(view, conditions, handlers) {
+  const subscription = new Subscription(view, conditions, handlers);
+  subscriptions.set(subscription.name, subscription);
+  if (socket === null) connect();
+  else subscription.ask();
   return subscription;
 }
 
@@ -58,138 +57,126 @@ function wholeRecord(name, value, context) {
   return name === "record" ? (context?.source ?? String(value)) : value;
 }
 
-/** Server-sent events: the browser resumes a stream that breaks, with the id of the last event. */
-class Stream {
+class Subscription {
   constructor(view, conditions, handlers) {
+    this.name = String((names += 1));
     this.view = view;
-    this.conditions = conditions;
+    this.where = {};
+    for (const [column, value] of conditions) (this.where[column] ??= []).push(value);
     this.handlers = handlers;
     this.state = signal("connecting");
-    this.epoch = null;
-    this.delay = RETRY_MS_MIN;
-    this.connect();
+    this.progress = signal(null);
+    /** The id of the last frame taken in; null before there is one. */
+    this.id = null;
+    /** The rows of a snapshot that is still coming. */
+    this.coming = [];
   }
 
+  /** Tries again now. */
   retry() {
-    this.connect();
+    clearTimeout(this.waiting);
+    if (socket === null) connect();
+    else this.ask();
   }
 
   close() {
-    this.disconnect();
-    open.delete(this);
+    clearTimeout(this.waiting);
+    subscriptions.delete(this.name);
+    say({ type: "unsubscribe", name: this.name });
+    if (subscriptions.size === 0) disconnect();
   }
 
-  connect() {
-    this.disconnect();
-    const query = new URLSearchParams(this.conditions);
-    if (this.epoch !== null) query.append("last_event_id", this.epoch);
-    const source = new EventSource(`/v1/views/${this.view}/live?${query}`);
-    const on = (name, handle) => source.addEventListener(name, handle);
-    on("snapshot", (event) => {
-      const { epoch, rows } = JSON.parse(event.data);
-      this.handlers.onSnapshot(rows);
-      this.reached(epoch);
-    });
-    on("changes", (event) => {
-      const { epoch, changes } = JSON.parse(event.data);
-      this.handlers.onChanges(changes);
-      this.reached(epoch);
-    });
-    on("progress", (event) => this.reached(JSON.parse(event.data).epoch));
-    on("error", () => this.failed());
-    this.source = source;
-    this.heardAt = performance.now();
-    this.watchdog = setInterval(() => this.watch(), SILENT_MS_MAX / 4);
+  ask() {
+    const { name, view, where, id } = this;
+    this.coming = [];
+    say({ type: "subscribe", name, view, where, ...(id === null ? {} : { after: id }) });
   }
 
-  disconnect() {
-    clearTimeout(this.timer);
-    clearInterval(this.watchdog);
-    this.source?.close();
-  }
-
-  reached(epoch) {
-    this.epoch = epoch;
-    this.delay = RETRY_MS_MIN;
+  take({ event, id, data }) {
+    switch (event) {
+      case "snapshot":
+        this.coming.push(...data.rows);
+        this.progress.value = data.last ? null : { sent: data.sent, total: data.total };
+        if (!data.last) return;
+        this.handlers.onSnapshot(this.coming);
+        this.coming = [];
+        break;
+      case "changes":
+      case "progress":
+        if (data.after !== this.id) return this.begin();
+        if (event === "changes") this.handlers.onChanges(data.changes);
+        break;
+      case "lagged":
+        this.id = null; // a snapshot follows
+        return;
+      default: // an error, or the end: nothing comes any more
+        this.broken();
+        this.waiting = setTimeout(() => this.retry(), delay);
+        return;
+    }
+    this.id = id;
     this.state.value = "live";
-    this.heardAt = performance.now();
-    this.handlers.onEpoch(epoch);
+    this.handlers.onEpoch(data.epoch);
   }
 
-  failed() {
-    this.state.value = "broken";
-    if (this.source.readyState !== EventSource.CLOSED) return; // the browser tries again
-    // What the browser gives up on (an answer that is an error) is opened anew from here.
-    this.disconnect();
-    this.timer = setTimeout(() => this.connect(), this.delay);
-    this.delay = Math.min(this.delay * 2, RETRY_MS_MAX);
-  }
-
-  watch() {
-    if (performance.now() - this.heardAt < SILENT_MS_MAX) return;
-    this.state.value = "broken";
-    this.connect();
-  }
-}
-
-/** Asks every other second, and tells the difference to the answer before. */
-class Poll {
-  constructor(view, conditions, keyOf, handlers) {
-    this.view = view;
-    this.conditions = conditions;
-    this.keyOf = keyOf;
-    this.handlers = handlers;
-    this.state = signal("connecting");
-    this.known = null;
+  /** Something is missing: it begins anew, with all rows. */
+  begin() {
+    this.id = null;
+    say({ type: "unsubscribe", name: this.name });
+    subscriptions.delete(this.name);
+    this.name = String((names += 1)); // what is under way under the old name is nobody's
+    subscriptions.set(this.name, this);
     this.ask();
   }
 
-  retry() {
-    clearTimeout(this.timer);
-    this.ask();
-  }
-
-  close() {
-    this.isClosed = true;
-    clearTimeout(this.timer);
-    open.delete(this);
-  }
-
-  async ask() {
-    const asked = (this.asked = Symbol("question"));
-    try {
-      const answer = await rows(this.view, this.conditions);
-      if (this.isClosed || this.asked !== asked) return;
-      this.take(answer);
-    } catch {
-      if (this.isClosed || this.asked !== asked) return;
-      this.state.value = "broken";
-    }
-    this.timer = setTimeout(() => this.ask(), POLL_MS);
-  }
-
-  take({ epoch, rows: answered }) {
-    const texts = new Map(answered.map((row) => [this.keyOf(row), JSON.stringify(row)]));
-    if (this.known === null) {
-      this.handlers.onSnapshot(answered);
-    } else {
-      const changes = this.difference(answered, texts);
-      if (changes.length > 0) this.handlers.onChanges(changes);
-    }
-    this.known = texts;
-    this.state.value = "live";
-    this.handlers.onEpoch(epoch);
-  }
-
-  difference(answered, texts) {
-    const changes = [];
-    for (const row of answered) {
-      const key = this.keyOf(row);
-      if (this.known.get(key) !== texts.get(key)) changes.push({ op: "upsert", key: row, row });
-    }
-    for (const [key, text] of this.known) {
-      if (!texts.has(key)) changes.push({ op: "delete", key: JSON.parse(text), row: null });
-    }
-    return changes;
+  broken() {
+    this.state.value = "broken";
+    this.progress.value = null;
   }
 }
+
+function say(message) {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+}
+
+function connect() {
+  disconnect();
+  const opened = new WebSocket(`${location.origin.replace(/^http/, "ws")}/v1/live`);
+  socket = opened;
+  heardAt = performance.now();
+  opened.addEventListener("open", () => {
+    for (const subscription of subscriptions.values()) subscription.ask();
+  });
+  opened.addEventListener("message", ({ data }) => {
+    heardAt = performance.now();
+    const frame = JSON.parse(data);
+    if (frame.event !== "error" && frame.event !== "end") delay = RETRY_MS_MIN;
+    subscriptions.get(frame.name)?.take(frame);
+  });
+  opened.addEventListener("close", () => {
+    if (socket === opened) lost();
+  });
+}
+
+/** Lets the socket go without a word to the subscriptions. */
+function disconnect() {
+  clearTimeout(connecting);
+  const closed = socket;
+  socket = null;
+  closed?.close();
+}
+
+function lost() {
+  disconnect();
+  for (const subscription of subscriptions.values()) {
+    clearTimeout(subscription.waiting);
+    subscription.broken();
+  }
+  if (subscriptions.size === 0) return;
+  connecting = setTimeout(connect, delay);
+  delay = Math.min(delay * 2, RETRY_MS_MAX);
+}
+
+setInterval(() => {
+  if (socket !== null && performance.now() - heardAt > SILENT_MS_MAX) lost();
+}, SILENT_MS_MAX / 3);

@@ -63,16 +63,17 @@ class Followed {
     this.view = view;
     this.conditions = conditions;
     const parts = KEYS[view];
-    this.keyOf = (row) => parts.map((part) => row[part]).join("\n");
-    this.rows = new Rows(this.keyOf);
+    this.rows = new Rows((row) => parts.map((part) => row[part]).join("\n"));
     /** "resting", "connecting", "live", "broken". */
     this.state = signal("resting");
+    /** `{ sent, total }` while the rows are coming. */
+    this.progress = signal(null);
     this.readers = 0;
   }
 
   open() {
     if (this.subscription !== undefined) return;
-    this.subscription = client.subscribe(this.view, this.conditions, this.keyOf, {
+    this.subscription = client.subscribe(this.view, this.conditions, {
       onSnapshot: (rows) => this.rows.reset(rows),
       onChanges: (changes) => {
         hear(this.view, this.rows.apply(changes, nodeNow()), performance.now());
@@ -80,7 +81,11 @@ class Followed {
       },
       onEpoch: reached,
     });
-    this.stop = effect(() => (this.state.value = this.subscription.state.value));
+    const { state, progress } = this.subscription;
+    this.stop = effect(() => {
+      this.state.value = state.value;
+      this.progress.value = progress.value;
+    });
   }
 
   rest() {

@@ -16,15 +16,29 @@ export function pool(rows) {
   return { k, n, percent: percentOf(k, n) };
 }
 
-/** Rows of `months` of several ids as one series: `[{ month, k, n, percent }]`, by month. */
+/**
+ * Rows of `months` of several ids as one series: `[{ month, k, n, percent }]`, by month, without
+ * gaps: a month without ratings has none, and no value.
+ */
 export function byMonth(rows) {
   const months = new Map();
   for (const row of rows) {
     if (!months.has(row.month)) months.set(row.month, []);
     months.get(row.month).push(row);
   }
-  const series = [...months].map(([month, of]) => ({ month, ...pool(of) }));
-  return series.sort((a, b) => (a.month < b.month ? -1 : 1));
+  const known = [...months.keys()].sort();
+  const series = [];
+  for (let month = known[0]; months.size > 0 && month <= known.at(-1); month = after(month)) {
+    series.push({ month, ...pool(months.get(month) ?? []) });
+  }
+  return series;
+}
+
+/** The month after a month: "2018-12" is followed by "2019-01". */
+function after(month) {
+  const [year, number] = month.split("-").map(Number);
+  const next = number === 12 ? [year + 1, 1] : [year, number + 1];
+  return next.map((part) => String(part).padStart(2, "0")).join("-");
 }
 
 /** How many rows there are of each value of a column: a Map. */

@@ -76,7 +76,7 @@ export function DataTable(props) {
             `)}
           </tbody>
         </table>
-        ${isLoading && html`<${Skeleton} />`}
+        ${isLoading && html`<${Coming} progress=${view.progress.value} /><${Skeleton} />`}
         ${order.list.length === 0 && !isLoading && html`
           <div class="empty">${empty(view.rows.rows.size === 0)}</div>
         `}
@@ -188,6 +188,15 @@ function moved(event) {
   if (next === null) return;
   event.preventDefault();
   next.focus();
+}
+
+/** How many rows have come, where there are many. */
+function Coming({ progress }) {
+  if (progress === null) return null;
+  const { sent, total } = progress;
+  return html`
+    <p class="coming" role="status">${words().coming(integer(sent), integer(total))}</p>
+  `;
 }
 
 /** What stands for rows that are being read. */

@@ -3,7 +3,7 @@
 // the unit, the units below, and what waits or was refused beside it.
 
 import { useView } from "../figures.js";
-import { days, integer, percent, shortMonth, target } from "../format.js";
+import { days, integer, month as longMonth, percent, target } from "../format.js";
 import { html } from "../html.js";
 import { nameOf, namesTurn, regionName, unitsBelow } from "../names.js";
 import { route, to, toFigure } from "../route.js";
@@ -73,8 +73,10 @@ export function Figure() {
         <${Beside} />
       </section>
       <${Months} unit=${data.unit} />
-      <${Periods} view=${view} data=${data} />
-      <${Below} view=${view} unit=${data.unit} />
+      <div class="stack">
+        <${Periods} view=${view} data=${data} />
+        <${Below} view=${view} unit=${data.unit} />
+      </div>
     </div>
   `;
 }
@@ -209,7 +211,7 @@ function Months({ unit }) {
           <tbody>
             ${[...series].reverse().map(({ month, k, n, percent: value }) => html`
               <tr key=${month}>
-                <th scope="row">${shortMonth(month)}</th><td>${percent(value)}</td>
+                <th scope="row">${longMonth(month)}</th><td>${percent(value)}</td>
                 <td>${integer(k)}</td><td>${integer(n)}</td>
               </tr>
             `)}

@@ -94,7 +94,7 @@ const columns = computed(() => {
       label: say.shortfall,
       about: say.shortfallAbout,
       kind: "figure",
-      width: "7rem",
+      width: "9rem",
       of: (data) => data.wanted - data.drawn,
       cell: (data) => html`<${Shortfall} count=${data.wanted - data.drawn} />`,
     },

@@ -114,6 +114,7 @@ export default {
   extra: { criteria: "criteria", channels: "channels" },
   fileName: "managers",
   rowCount: (n) => `Rows: ${n}`,
+  coming: (sent, total) => `Reading rows: ${sent} of ${total}`,
   newerOrder: "Show the newer order",
   emptyFilter: "Nothing matches the filters.",
   empty: {

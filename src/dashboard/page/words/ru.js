@@ -121,6 +121,7 @@ export default {
   extra: { criteria: "критерии", channels: "способы" },
   fileName: "руководители",
   rowCount: (n) => `Строк: ${n}`,
+  coming: (sent, total) => `Читаем строки: ${sent} из ${total}`,
   newerOrder: "Показать новый порядок",
   emptyFilter: "Под отбор ничего не подходит.",
   empty: {
