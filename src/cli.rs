@@ -6,8 +6,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::compute::{self, ComputeArgs};
 use crate::demo::{self, DemoArgs};
-use crate::export::{self, LogArgs};
 use crate::generate::{self, GenerateArgs};
+use crate::log_command::{self, LogArgs};
 use crate::node::{self, ServeArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::verify::{self, VerifyArgs};
@@ -58,7 +58,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => telemetry::init(Some("warn")).and_then(|()| demo::run(args)),
         Command::Replay(args) => replay::run(args),
         Command::Verify(args) => verify::run(args),
-        Command::Log(args) => export::run(args),
+        Command::Log(args) => log_command::run(args),
         Command::Worker => worker::run(),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "otklik", &mut std::io::stdout());

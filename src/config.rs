@@ -63,6 +63,8 @@ pub struct Limits {
 #[expect(missing_docs, reason = "config/default.toml describes every key")]
 pub struct History {
     pub changes: usize,
+    pub seconds: u64,
+    pub bytes: u64,
 }
 
 /// `[live]`
@@ -71,6 +73,7 @@ pub struct History {
 #[expect(missing_docs, reason = "config/default.toml describes every key")]
 pub struct Live {
     pub subscribers: usize,
+    pub behind_epochs: usize,
     pub progress_ms: u64,
 }
 
@@ -191,7 +194,7 @@ impl Config {
     }
 
     /// `(key, value, range)` of every number that has a range of its own.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 17] {
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 21] {
         let Config { limits, history, live, worker, .. } = self;
         const MIB: u64 = 1 << 20;
         const GIB: u64 = 1 << 30;
@@ -199,6 +202,7 @@ impl Config {
             ("workers", self.workers as u64, 1..=64),
             ("epoch_ms", self.epoch_ms, 10..=60_000),
             ("rules.survey_cap", u64::from(self.rules.survey_cap), 0..=u64::from(u32::MAX)),
+            ("rules.horizon_days", u64::from(self.rules.horizon_days), 0..=36_500),
             ("log.segment_bytes", self.log.segment_bytes, MIB..=4 * GIB),
             ("limits.body_bytes", limits.body_bytes as u64, 1024..=GIB),
             ("limits.unpacked_bytes", limits.unpacked_bytes as u64, 1024..=GIB),
@@ -208,7 +212,10 @@ impl Config {
             ("limits.requests", limits.requests as u64, 1..=10_000),
             ("limits.waiting_bytes", limits.waiting_bytes as u64, MIB..=64 * GIB),
             ("history.changes", history.changes as u64, 1000..=100_000_000),
+            ("history.seconds", history.seconds, 1..=31_536_000),
+            ("history.bytes", history.bytes, MIB..=1024 * GIB),
             ("live.subscribers", live.subscribers as u64, 1..=100_000),
+            ("live.behind_epochs", live.behind_epochs as u64, 0..=100_000),
             ("live.progress_ms", live.progress_ms, 100..=3_600_000),
             ("worker.restart_ms_max", worker.restart_ms_max, 100..=600_000),
             ("worker.silent_seconds", worker.silent_seconds, 1..=86_400),

@@ -24,6 +24,7 @@ pub mod compute;
 pub mod demo;
 pub mod export;
 pub mod generate;
+pub mod log_command;
 pub mod replay;
 pub mod verify;
 pub mod worker;

@@ -10,9 +10,11 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use dataflows::domain::{Epoch, Input};
+use dataflows::graph::Base;
 use dataflows::views::Row;
 use differential_dataflow::consolidation::consolidate;
 
@@ -30,6 +32,9 @@ const PART_ROWS: usize = 1 << 16;
 /// How often a reading worker says how far it is, in events.
 const READING_EVENTS: u64 = 1 << 17;
 
+/// How often it is looked whether the first epoch is reported.
+const FIRST_WAIT: Duration = Duration::from_millis(2);
+
 /// Epochs the node waits for, oldest first.
 type Owed = Arc<Mutex<VecDeque<Epoch>>>;
 
@@ -42,18 +47,19 @@ pub fn run() -> anyhow::Result<()> {
         std::io::stdin().as_fd().try_clone_to_owned().context("cannot use standard input")?;
     let mut node = UnixStream::from(stdin);
     let first = protocol::receive(&mut node).context("standard input is no socket of a node")?;
-    let Some(Command::Start { log, workers, rules }) = first else {
+    let Some(Command::Start { log, workers, rules, first }) = first else {
         bail!("the worker is started by a node, not by hand: otklik serve");
     };
     let reports = Arc::new(Mutex::new(node.try_clone().context("cannot share the socket")?));
-    let (feed, results) = engine::start(workers, &rules);
+    let (feed, results) = engine::start(workers, &rules, Base::default());
     let owed = Owed::default();
     let reporter = {
         let (owed, reports) = (owed.clone(), reports.clone());
         thread::spawn(move || report(results, &owed, &reports))
     };
     let commands = commands(node);
-    let fed = tail(&log, &commands, feed, &owed, &reports);
+    let tail = Tail { reader: None, feed, sequence: 0, group: Group::default(), first, owed };
+    let fed = tail.follow(&log, &commands, &reports);
     // A node that is gone is no error: there is nobody left to tell.
     let reported = reporter.join().expect("a panic ends the process");
     fed.and(reported.or(Ok(())))
@@ -72,37 +78,15 @@ fn commands(mut node: UnixStream) -> Receiver<Command> {
     receiver
 }
 
-/// Feeds the log to the dataflow as the node closes epochs, until the node says stop or is gone.
-fn tail(
-    log: &Path,
-    commands: &Receiver<Command>,
-    feed: Feed,
-    owed: &Owed,
-    reports: &Mutex<UnixStream>,
-) -> anyhow::Result<()> {
-    let mut tail = Tail { reader: None, feed, sequence: 0, group: Group::default() };
-    while let Ok(command) = commands.recv() {
-        let mut last = command;
-        last = commands.try_iter().last().unwrap_or(last);
-        let Command::Advance { end, epoch } = last else { break };
-        let reader = match tail.reader.take() {
-            Some(reader) => reader,
-            None => Reader::open(log)?,
-        };
-        tail.read(reader, end, reports)?;
-        owed.lock().expect("no panic").push_back(epoch);
-        tail.feed.close(epoch);
-        tail.group = Group { epoch, ..Group::default() };
-    }
-    Ok(())
-}
-
 struct Tail {
     reader: Option<Reader>,
     feed: Feed,
     /// Events read so far: what orders upserts.
     sequence: u64,
     group: Group,
+    /// What is to be reported before all else.
+    first: Option<Epoch>,
+    owed: Owed,
 }
 
 /// Epochs of the log that the dataflow takes as one. What it computes at the end is the same: only
@@ -116,6 +100,46 @@ struct Group {
 }
 
 impl Tail {
+    /// Feeds the log to the dataflow as the node closes epochs, until the node says stop or is gone.
+    fn follow(
+        mut self,
+        log: &Path,
+        commands: &Receiver<Command>,
+        reports: &Mutex<UnixStream>,
+    ) -> anyhow::Result<()> {
+        while let Ok(command) = commands.recv() {
+            let mut last = command;
+            last = commands.try_iter().last().unwrap_or(last);
+            let Command::Advance { end, epoch } = last else { break };
+            let reader = match self.reader.take() {
+                Some(reader) => reader,
+                None => Reader::open(log)?,
+            };
+            self.read(reader, end, reports)?;
+            self.close_first(epoch);
+            self.close(epoch);
+        }
+        Ok(())
+    }
+
+    /// Closes every epoch below `epoch`, which the node waits for.
+    fn close(&mut self, epoch: Epoch) {
+        self.owed.lock().expect("no panic").push_back(epoch);
+        self.feed.close(epoch);
+        self.group = Group { epoch, ..Group::default() };
+    }
+
+    /// Closes what is to be reported first, if `reached` is not below it, and waits until it is
+    /// reported: later epochs would otherwise be taken together with it.
+    fn close_first(&mut self, reached: Epoch) {
+        if let Some(first) = self.first.take_if(|first| *first <= reached) {
+            self.close(first);
+            while self.owed.lock().expect("no panic").contains(&first) {
+                thread::park_timeout(FIRST_WAIT);
+            }
+        }
+    }
+
     fn read(
         &mut self,
         mut reader: Reader,
@@ -124,6 +148,10 @@ impl Tail {
     ) -> anyhow::Result<()> {
         let mut inputs = Vec::with_capacity(BATCH_EVENTS);
         while let Some(frame) = reader.next_frame(end)? {
+            if self.first.is_some_and(|first| first <= frame.epoch) {
+                self.give(&mut inputs);
+                self.close_first(frame.epoch);
+            }
             let full = self.group.tells_time || self.group.events >= GROUP_EVENTS;
             if frame.epoch > self.group.epoch && full {
                 self.give(&mut inputs);
@@ -171,12 +199,13 @@ impl Tail {
 fn report(mut results: Results, owed: &Owed, reports: &Mutex<UnixStream>) -> anyhow::Result<()> {
     let mut pending: Vec<(Row, isize)> = Vec::new();
     let mut consolidated = 0;
-    while let Some(mut closed) = results.next_closed() {
-        pending.append(&mut closed.changes);
+    while let Some(closed) = results.next_closed() {
+        let upper = closed.upper;
+        pending.append(&mut closed.changes());
         let due = {
             let mut owed = owed.lock().expect("no panic");
             let mut due = None;
-            while owed.front().is_some_and(|epoch| *epoch <= closed.upper) {
+            while owed.front().is_some_and(|epoch| *epoch <= upper) {
                 due = owed.pop_front();
             }
             due

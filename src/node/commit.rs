@@ -55,7 +55,7 @@ pub fn run(
     status.log(LogStage::Recovering { checked: 0, of: 0 });
     let options = Options { segment_bytes: config.log.segment_bytes };
     let progress = |checked, of| status.log(LogStage::Recovering { checked, of });
-    let (writer, opened) = Writer::open(&config.data, options, progress)?;
+    let (writer, opened) = Writer::open(&config.data, options, None, progress)?;
     report(&opened);
     status.found(opened.events);
     status.metrics.log_events.set(opened.events as i64);

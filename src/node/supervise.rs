@@ -43,6 +43,8 @@ pub struct Supervisor {
 struct State {
     /// The latest epoch that the log has closed, and where it ends.
     latest: Option<(Position, Closing)>,
+    /// What the present worker is to report before all else.
+    first: Option<Closing>,
     /// What the present worker was told to close and has not reported, oldest first.
     owed: VecDeque<Closing>,
     /// The epoch it was told to close last.
@@ -80,6 +82,7 @@ impl Default for Supervisor {
     fn default() -> Supervisor {
         let state = State {
             latest: None,
+            first: None,
             owed: VecDeque::new(),
             asked: None,
             heard: Instant::now(),
@@ -161,6 +164,10 @@ impl Supervisor {
         {
             let mut state = self.lock();
             state.owed.clear();
+            let latest = state.latest.map(|(_, closing)| closing.upper);
+            let goes_on = post.served.goes_on_from().map(|epoch| epoch + 1);
+            let first = goes_on.filter(|upper| latest.is_some_and(|latest| *upper < latest));
+            state.first = first.map(|upper| Closing::past(upper, upper * post.config.epoch_ms));
             (state.asked, state.lost, state.heard) = (None, None, Instant::now());
         }
         let reason = thread::scope(|scope| {
@@ -186,7 +193,9 @@ impl Supervisor {
     /// Tells the worker what to do until it is lost or the node stops; returns why that is.
     fn tell(&self, mut stream: &UnixStream, post: &Post<'_>) -> io::Result<String> {
         let Config { data, workers, rules, worker, .. } = post.config;
-        let start = Command::Start { log: data.clone(), workers: *workers, rules: rules.clone() };
+        let first = self.lock().first.map(|closing| closing.upper);
+        let (log, rules) = (data.clone(), rules.clone());
+        let start = Command::Start { log, workers: *workers, rules, first };
         protocol::send(&mut stream, &start)?;
         loop {
             match self.next(worker.epochs_owed, Duration::from_secs(worker.silent_seconds)) {
@@ -275,6 +284,9 @@ impl Supervisor {
         let mut closing = None;
         {
             let mut state = self.lock();
+            if let Some(first) = state.first.take_if(|first| first.upper == upper) {
+                return Ok(first);
+            }
             while state.owed.front().is_some_and(|owed| owed.upper <= upper) {
                 closing = state.owed.pop_front();
             }

@@ -71,7 +71,7 @@ fn format_1_opens_for_ever() {
 
 #[test]
 fn inspecting_counts_what_is_there() {
-    let found = inspect(&golden()).expect("undamaged");
+    let found = inspect(&golden(), |_, _| {}).expect("undamaged");
     assert!(found.damage.is_none() && found.torn.is_none());
     let mut by_type = BTreeMap::new();
     for (name, count) in found.segments.iter().flat_map(|segment| &segment.by_type) {
@@ -110,7 +110,7 @@ fn inspecting_names_damage_and_goes_no_further() {
     let mut bad = bytes(&path);
     *bad.last_mut().expect("not empty") ^= 1;
     put(&path, bad);
-    let found = inspect(data.path()).expect("damage is part of the answer");
+    let found = inspect(data.path(), |_, _| {}).expect("damage is part of the answer");
     let damage = found.damage.expect("there is").to_string();
     assert_eq!(damage, "log segment 0002 is corrupt at byte 44: the checksum of the frame differs");
     let events: Vec<_> = found.segments.iter().map(|segment| segment.events).collect();
