@@ -181,6 +181,7 @@ test("one figure: that there is none is said", async (t) => {
 });
 
 test("data: all that was accepted, what is refused, how the node stands", async (t) => {
+  await node.rate(await someManager(), 5);
   const page = await open(t, "data");
   await isLive(page);
   await agree(async () => number(await page.locator('[data-total="accepted"]').innerText()), async () => {
@@ -193,6 +194,8 @@ test("data: all that was accepted, what is refused, how the node stands", async 
   const status = await (await fetch(`${node.url}/v1/status`)).json();
   assert.equal(await page.locator('[data-fact="restarts"] dd').innerText(), String(status.worker.restarts));
   await page.locator("[aria-labelledby='sources-title'] tbody tr").first().waitFor();
+  // The page itself follows the managers and the refusals at least.
+  await page.locator("[aria-labelledby='subscribers-title'] tbody tr").nth(1).waitFor();
 });
 
 test("surveys: each list of a day with its shortfall, and deadlines by state", async (t) => {

@@ -95,6 +95,54 @@ test("what is missing is confirmed by adding it", async () => {
   }
 });
 
+test("an order that is kept up is the one made from scratch, and stands while it is held", async () => {
+  const { Order, parseSort } = await load("order.js");
+  assert.deepEqual(parseSort("-criterion-1"), { id: "criterion-1", isDescending: true });
+  assert.deepEqual(parseSort("criterion-1"), { id: "criterion-1", isDescending: false });
+  let seed = 11;
+  const chance = (below) => (seed = (seed * 48271) % 2147483647) % below;
+  const rows = { rows: new Map(), touched: new Set(), version: 0 };
+  rows.shape = { peek: () => rows.version };
+  const put = (key) => {
+    const row = rows.rows.get(key) ?? { key };
+    if (!rows.rows.has(key)) rows.version += 1;
+    row.value = chance(9) === 0 ? null : chance(20);
+    row.isWanted = chance(5) > 0;
+    rows.rows.set(key, row);
+    rows.touched.add(row);
+  };
+  for (let n = 0; n < 60; n += 1) put(`k${n}`);
+  const order = new Order(rows);
+  order.arrange((row) => row.isWanted, (row) => row.value, null, true);
+  const scratch = () => [...rows.rows.values()].filter(({ isWanted }) => isWanted).sort((a, b) => {
+    if (a.value === b.value) return a.key < b.key ? -1 : 1;
+    if (a.value === null || b.value === null) return a.value === null ? 1 : -1;
+    return b.value - a.value;
+  });
+  const keys = (list) => list.map(({ key }) => key);
+  let held = 0;
+  for (let round = 0; round < 2000; round += 1) {
+    const before = keys(order.list);
+    for (let n = chance(4); n > 0; n -= 1) put(`k${chance(80)}`);
+    if (chance(10) === 0) {
+      const key = `k${chance(80)}`;
+      rows.touched.delete(rows.rows.get(key));
+      if (rows.rows.delete(key)) rows.version += 1;
+    }
+    const isHeld = chance(3) === 0;
+    order.settle(isHeld);
+    if (!isHeld) {
+      assert.deepEqual(keys(order.list), keys(scratch()), `round ${round}`);
+      continue;
+    }
+    held += 1;
+    assert.deepEqual(keys(order.list), before, `round ${round}: held`);
+    const isOld = keys(scratch()).join() !== before.join();
+    if (isOld) assert.ok(order.isOld, `round ${round}: a newer order is told of`);
+  }
+  assert.ok(held > 500);
+});
+
 test("a file of values keeps commas, quotes and lines, and starts no formula", async () => {
   const { text } = await load("csv.js");
   const rows = [["name", "percent"], ['a "b", c\nd', 92.08], ["=1+1", null], ["-2", -2]];

@@ -6,6 +6,8 @@ import { signal } from "./vendor/signals-core.mjs";
 const KEPT = 30;
 /** Of each second only the greatest changes are told: more than a few nobody could read. */
 const TOLD_PER_TICK = 4;
+/** Changes kept until they are told, which may be long while the display is paused. */
+const HEARD_MAX = 1000;
 /** An hour in six parts: what is older than six parts is forgotten as one. */
 const PART_MS = 600_000;
 const PARTS = 6;
@@ -27,6 +29,7 @@ let lastId = 0;
 export function hear(view, changes, now) {
   heardCount += changes.length;
   for (const { row, from, to } of changes) heard.push({ view, data: row.data, from, to });
+  if (heard.length > HEARD_MAX) heard = greatestOf(heard);
   if (view !== "manager_periods") return;
   const part = partOf(now);
   for (const { row, from } of changes) {
@@ -45,11 +48,13 @@ function partOf(now) {
 export function tell(at) {
   changesCount.value = heardCount;
   if (heard.length === 0) return;
-  const greatest = heard.sort((a, b) => weight(b) - weight(a)).slice(0, TOLD_PER_TICK);
-  const told = greatest.map((change) => ({ ...change, at, id: (lastId += 1) }));
+  const told = greatestOf(heard).map((change) => ({ ...change, at, id: (lastId += 1) }));
   news.value = [...told, ...news.value].slice(0, KEPT);
   heard = [];
 }
+
+const greatestOf = (changes) =>
+  changes.sort((a, b) => weight(b) - weight(a)).slice(0, TOLD_PER_TICK);
 
 function weight({ from, to }) {
   return from === null || to === null ? 0 : Math.abs(to - from);

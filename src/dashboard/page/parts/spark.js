@@ -10,9 +10,11 @@ export function Spark({ values, least = null, most = null }) {
   const known = values.filter((value) => value !== null);
   if (known.length < 2) return html`<svg class="spark" aria-hidden="true"></svg>`;
   const low = least ?? Math.min(...known);
-  const high = Math.max(most ?? Math.max(...known), low + 1);
+  const high = most ?? Math.max(...known);
+  // A line that never moves lies in the middle.
+  const heightOf = (value) => (high === low ? 0.5 : (value - low) / (high - low));
   const x = (at) => (at / (values.length - 1)) * (WIDTH - 4) + 2;
-  const y = (value) => HEIGHT - 3 - ((value - low) / (high - low)) * (HEIGHT - 6);
+  const y = (value) => HEIGHT - 3 - heightOf(value) * (HEIGHT - 6);
   let pen = "M";
   const path = values.map((value, at) => {
     if (value === null) {

@@ -1,6 +1,8 @@
 // Data quality: where every rating is, what is refused and what waits, who sends; and the nodes: how
 // far each is, its log, its worker, its subscribers.
 
+import { signal } from "../vendor/signals-core.mjs";
+import { useEffect } from "../vendor/hooks.mjs";
 import { useView } from "../figures.js";
 import { bytes, integer, time } from "../format.js";
 import { html } from "../html.js";
@@ -20,7 +22,7 @@ export function Data() {
     <div class="screen-head"><h1>${say.screens.data}</h1></div>
     <div class="grid data">
       <${Totals} />
-      <div class="stack"><${Refused} /><${Pending} /></div>
+      <div class="stack"><${Refused} /><${Pending} /><${Subscribers} /></div>
       <div class="stack"><${Nodes} /><${Sources} /></div>
     </div>
   `;
@@ -107,6 +109,9 @@ function Sources() {
     <section class="card" aria-labelledby="sources-title">
       <h2 id="sources-title">${say.sources}</h2>
       <p class="about">${say.sourcesAbout}</p>
+      ${sources.value.length === 0 && html`
+        <p class="empty">${metrics.value === null ? "…" : say.noSources}</p>
+      `}
       <table class="plain">
         <thead><tr>
           <th scope="col">${say.message}</th><th scope="col">${say.sinceStart}</th>
@@ -165,6 +170,56 @@ function Nodes() {
         <h3>${say.chart}</h3>
         <${RateChart} />
       `}
+    </section>
+  `;
+}
+
+const REFRESH_MS = 2000;
+const SUBSCRIBERS_MAX = 10;
+
+/** Who follows the node's views, the one furthest behind first; null until it is known. */
+const subscribers = signal(null);
+
+async function readSubscribers() {
+  try {
+    const response = await fetch(`/v1/subscribers?limit=${SUBSCRIBERS_MAX}`);
+    if (response.ok) subscribers.value = await response.json();
+  } catch {
+    // what was read last stays; the notice says that the node does not answer
+  }
+}
+
+function Subscribers() {
+  const say = words();
+  useEffect(() => {
+    readSubscribers();
+    const timer = setInterval(readSubscribers, REFRESH_MS);
+    return () => clearInterval(timer);
+  }, []);
+  const known = subscribers.value;
+  return html`
+    <section class="card" aria-labelledby="subscribers-title">
+      <h2 id="subscribers-title">${say.subscribersBy}</h2>
+      <p class="about">${say.subscribersAbout(SUBSCRIBERS_MAX)}</p>
+      <table class="plain">
+        <thead><tr>
+          <th scope="col">${say.view}</th><th scope="col">${say.lag}</th>
+          <th scope="col">${say.frames}</th>
+          <th scope="col" title=${say.mergedAbout}>${say.merged}</th>
+        </tr></thead>
+        <tbody>
+          ${(known?.subscribers ?? []).map((one) => html`
+            <tr key=${one.subscriber}>
+              <th scope="row">
+                ${say.views[one.view] ?? one.view}
+                ${" "}<small>${one.transport} ${one.conditions}</small>
+              </th>
+              <td>${duration(one.lag_ms) ?? say.milliseconds(one.lag_ms)}</td>
+              <td>${integer(one.frames)}</td><td>${integer(one.merged)}</td>
+            </tr>
+          `)}
+        </tbody>
+      </table>
     </section>
   `;
 }

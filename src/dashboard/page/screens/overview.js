@@ -4,7 +4,7 @@ import { isNarrow } from "../choices.js";
 import { second, totals, useView } from "../figures.js";
 import { integer, mean, percent, share, signed, time } from "../format.js";
 import { html } from "../html.js";
-import { sources } from "../intake.js";
+import { metrics, sources } from "../intake.js";
 import { RATINGS_MIN, changesCount, movers, news } from "../movers.js";
 import { nameOf, namesTurn, regionName } from "../names.js";
 import { query, to, toFigure } from "../route.js";
@@ -123,8 +123,8 @@ function Intake() {
               <td class="wide-cell">
                 <${Bar} part=${known[at]?.count ?? 0} whole=${most} kind="counted" />
               </td>
-              <td>${integer(known[at]?.count ?? 0)}</td>
-              <td>${perSecond(known[at])}</td>
+              <td>${metrics.value === null ? "…" : integer(known[at]?.count ?? 0)}</td>
+              <td>${metrics.value === null ? "…" : perSecond(known[at])}</td>
             </tr>
           `)}
         </tbody>
@@ -136,8 +136,11 @@ function Intake() {
   `;
 }
 
-const perSecond = (source) =>
-  source === undefined || source.perSecond === null ? "…" : integer(Math.round(source.perSecond));
+/** What a source sends; a type of message that never came has no count. */
+function perSecond(source) {
+  if (source === undefined) return integer(0);
+  return source.perSecond === null ? "…" : integer(Math.round(source.perSecond));
+}
 
 /** Agencies by Rf, and where they stood by the last quarter formed. */
 function Ranking() {

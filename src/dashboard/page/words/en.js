@@ -50,7 +50,8 @@ export default {
   views: {
     manager_periods: "managers", agencies: "agencies", agency_quarters: "quarters",
     territories: "territories", units: "units", services: "services", months: "months",
-    survey_lists: "survey lists", pending: "pending", refused: "refusals",
+    rankings: "rankings", mfcs: "MFCs", survey_sample: "sample", deadlines: "deadlines",
+    conservation: "conservation", directory: "directory", survey_lists: "survey lists", pending: "pending", refused: "refusals",
   },
 
   satisfaction: "Satisfaction",
@@ -242,6 +243,7 @@ export default {
   },
   sources: "What comes in",
   sourcesAbout: "Messages by type, accepted by this node",
+  noSources: "Nothing has come in since the node was started.",
   message: "Message",
   lastSeen: "Last",
   notSeen: "before opening",
@@ -272,6 +274,12 @@ export default {
   workerStages: { running: "running", replaying: "reading", down: "down" },
   restarts: "Restarts",
   subscribers: "Subscribers",
+  subscribersBy: "Who follows",
+  subscribersAbout: (most) => `Up to ${most} subscriptions, those furthest behind first`,
+  view: "View",
+  frames: "Frames",
+  merged: "Merged",
+  mergedAbout: "Epochs that the subscriber got together with later ones",
   rules: "Rules",
   rulesAbout: "Where the Order can be read in two ways",
   rulesOf: (integral, attribution) =>

@@ -57,7 +57,8 @@ export default {
   views: {
     manager_periods: "руководители", agencies: "ведомства", agency_quarters: "кварталы",
     territories: "регионы", units: "подразделения", services: "услуги", months: "месяцы",
-    survey_lists: "списки опроса", pending: "ожидающие", refused: "отказы",
+    rankings: "рейтинги", mfcs: "МФЦ", survey_sample: "выборка", deadlines: "сроки",
+    conservation: "учёт сообщений", directory: "справочник", survey_lists: "списки опроса", pending: "ожидающие", refused: "отказы",
   },
 
   satisfaction: "Удовлетворённость",
@@ -250,6 +251,7 @@ export default {
   },
   sources: "Что приходит",
   sourcesAbout: "Сообщения по видам, принятые этим узлом",
+  noSources: "С запуска узла ещё ничего не пришло.",
   message: "Сообщение",
   lastSeen: "Последнее",
   notSeen: "до открытия",
@@ -281,6 +283,12 @@ export default {
   workerStages: { running: "работает", replaying: "перечитывает", down: "не запущен" },
   restarts: "Перезапусков",
   subscribers: "Подписчиков",
+  subscribersBy: "Кто следит",
+  subscribersAbout: (most) => `До ${most} подписок, самые отставшие первыми`,
+  view: "Представление",
+  frames: "Кадров",
+  merged: "Слито",
+  mergedAbout: "Эпохи, которые подписчик получил вместе с более поздними",
   rules: "Правила",
   rulesAbout: "Где Приказ можно прочесть двояко",
   rulesOf: (integral, attribution) =>
