@@ -117,6 +117,6 @@ test("the order stands still under the pointer until a newer one is asked for", 
   await newer.click();
   await rowOf(page, manager).waitFor();
   assert.equal(await newer.count(), 0);
-  const row = rowOf(page, manager);
-  assert.match(await cell(row, "change").innerText(), /−\d/);
+  const change = cell(rowOf(page, manager), "change");
+  await eventually(async () => /−\d/.test(await change.innerText()), 5000, "the change");
 });

@@ -57,9 +57,9 @@ function Lists() {
   useEffect(() => void findLastDay(), []);
   const day = query.value.day ?? lastDay.value ?? "";
   return html`
-    <section class="card fill" aria-labelledby="lists-title">
+    <div class="card fill">
       <div class="card-head">
-        <h2 id="lists-title">${say.surveyLists}</h2>
+        <h2>${say.surveyLists}</h2>
         <label class="field">${say.day}
           <input type="date" value=${day} onChange=${({ target }) => set({ day: target.value })} />
         </label>
@@ -68,7 +68,7 @@ function Lists() {
       ${day === "" ? html`
         <p class="empty">${lastDay.value === null ? "…" : say.noLists(DAYS_BACK)}</p>
       ` : html`<${Day} key=${day} day=${day} />`}
-    </section>
+    </div>
   `;
 }
 
