@@ -1,5 +1,5 @@
-// How the node stands and how old the figures are, in its own words (`GET /v1/status`) and by what
-// its streams bring.
+// How the node stands and how old the figures are, in its own words (`GET /v1/status`, `/metrics`)
+// and by what its subscriptions bring.
 
 import { signal } from "./vendor/signals-core.mjs";
 
@@ -24,9 +24,9 @@ let asking = null;
 /** The node's time of day, in milliseconds since 1970. */
 export const nodeNow = () => Date.now() + aheadMs;
 
-/** A stream has come to an epoch. One that catches up passes old ones: only new ones are fresh. */
+/** A subscription has come to an epoch. One that catches up passes old ones: only new are fresh. */
 export function reached(epoch) {
-  if (epoch <= epochSeen || status.value === null) return;
+  if (epoch <= epochSeen || status.peek() === null) return;
   epochSeen = epoch;
   freshen(performance.now());
 }
