@@ -55,6 +55,11 @@ impl Chain {
         self.views[view as usize]
     }
 
+    /// Whether these are the digests of all views, in the order of [`View::ALL`].
+    pub fn is_of(&self, digests: &[Digest; View::ALL.len()]) -> bool {
+        self.views == *digests
+    }
+
     /// The latest link.
     pub fn latest(&self) -> Link {
         self.link

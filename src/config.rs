@@ -73,6 +73,8 @@ pub struct Limits {
 #[expect(missing_docs, reason = "config/default.toml describes every key")]
 pub struct History {
     pub changes: usize,
+    pub seconds: u64,
+    pub bytes: u64,
 }
 
 /// `[live]`
@@ -81,6 +83,7 @@ pub struct History {
 #[expect(missing_docs, reason = "config/default.toml describes every key")]
 pub struct Live {
     pub subscribers: usize,
+    pub behind_epochs: usize,
     pub progress_ms: u64,
 }
 
@@ -201,7 +204,7 @@ impl Config {
     }
 
     /// `(key, value, range)` of every number that has a range of its own.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 20] {
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 23] {
         let Config { limits, checkpoint, history, live, worker, .. } = self;
         const MIB: u64 = 1 << 20;
         const GIB: u64 = 1 << 30;
@@ -221,7 +224,10 @@ impl Config {
             ("limits.requests", limits.requests as u64, 1..=10_000),
             ("limits.waiting_bytes", limits.waiting_bytes as u64, MIB..=64 * GIB),
             ("history.changes", history.changes as u64, 1000..=100_000_000),
+            ("history.seconds", history.seconds, 1..=31_536_000),
+            ("history.bytes", history.bytes, MIB..=1024 * GIB),
             ("live.subscribers", live.subscribers as u64, 1..=100_000),
+            ("live.behind_epochs", live.behind_epochs as u64, 0..=100_000),
             ("live.progress_ms", live.progress_ms, 100..=3_600_000),
             ("worker.restart_ms_max", worker.restart_ms_max, 100..=600_000),
             ("worker.silent_seconds", worker.silent_seconds, 1..=86_400),

@@ -27,6 +27,10 @@ pub enum Command {
         workers: usize,
         /// The switches of the rules.
         rules: Rules,
+        /// The worker owes a [`Report::Closed`] of this `upper` before all others, so that what was
+        /// told of that epoch can be gone on from. It is below the epoch of the first
+        /// [`Command::Advance`].
+        first: Option<Epoch>,
     },
     /// Everything before `end` is on disk, all of it in epochs below `epoch`, and no later frame
     /// will carry one below: the worker reads up to `end` and owes a [`Report::Closed`] whose

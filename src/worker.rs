@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use dataflows::domain::{Epoch, Input};
@@ -34,6 +35,8 @@ const PART_ROWS: usize = 1 << 16;
 /// How often a reading worker says how far it is, in events.
 const READING_EVENTS: u64 = 1 << 17;
 
+/// How often it is looked whether the first epoch is reported.
+const FIRST_WAIT: Duration = Duration::from_millis(2);
 /// How often a restoring worker says how far it is, in bytes.
 const RESTORING_BYTES: u64 = 8 << 20;
 
@@ -47,7 +50,7 @@ pub fn run() -> anyhow::Result<()> {
         std::io::stdin().as_fd().try_clone_to_owned().context("cannot use standard input")?;
     let mut node = UnixStream::from(stdin);
     let first = protocol::receive(&mut node).context("standard input is no socket of a node")?;
-    let Some(Command::Start { log, workers, rules }) = first else {
+    let Some(Command::Start { log, workers, rules, first }) = first else {
         bail!("the worker is started by a node, not by hand: otklik serve");
     };
     let reports = Arc::new(Mutex::new(node.try_clone().context("cannot share the socket")?));
@@ -62,7 +65,10 @@ pub fn run() -> anyhow::Result<()> {
     let results = begun.results;
     let reporter = thread::spawn(move || reporter.report(results));
     let commands = commands(node);
-    let tail = Tail { told, reports, ..begun.tail };
+    // A checkpoint may be of a later epoch; then it is that one that is reported first.
+    let begins_at = begun.checkpoint_upper;
+    let first = first.map(|first| first.max(begins_at));
+    let tail = Tail { told, reports, first, ..begun.tail };
     let fed = tail.follow(&log, &commands);
     // A node that is gone is no error: there is nobody left to tell.
     let reported = reporter.join().expect("a panic ends the process");
@@ -75,6 +81,8 @@ struct Begun {
     results: Results,
     /// The file it began with, and what it must come to.
     checkpoint: Option<(PathBuf, Head)>,
+    /// The first epoch that it does not hold, 0 without one.
+    checkpoint_upper: Epoch,
 }
 
 /// Begins with the newest checkpoint that is whole, or else with nothing.
@@ -91,13 +99,14 @@ fn begin(
         sequence,
         fed_at: group.epoch,
         group,
+        first: None,
         told: Arc::default(),
         reports: Arc::clone(reports),
     };
     let Some((path, _)) = chosen else {
         let (feed, results) = engine::start(workers, rules, Base::default());
         let tail = tail(feed, Reader::open(log)?, 0, Group::default());
-        return Ok(Begun { tail, results, checkpoint: None });
+        return Ok(Begun { tail, results, checkpoint: None, checkpoint_upper: 0 });
     };
     let of = path.metadata()?.len();
     let mut said = 0;
@@ -112,7 +121,8 @@ fn begin(
     // Nothing of the log belongs to the epoch in which the past was put in.
     let group = Group { epoch: head.epoch, events: 0, tells_time: true };
     let tail = tail(feed, Reader::open_at(log, head.position)?, head.events, group);
-    Ok(Begun { tail, results, checkpoint: Some((path, head)) })
+    let checkpoint_upper = head.epoch + 1;
+    Ok(Begun { tail, results, checkpoint: Some((path, head)), checkpoint_upper })
 }
 
 /// Receives on a thread of its own, so that commands that came meanwhile are taken together.
@@ -145,6 +155,8 @@ struct Tail {
     /// The epoch of the dataflow that is open.
     fed_at: Epoch,
     group: Group,
+    /// What is to be reported before all else.
+    first: Option<Epoch>,
     told: Arc<Mutex<Told>>,
     reports: Arc<Mutex<UnixStream>>,
 }
@@ -165,27 +177,37 @@ impl Tail {
         while let Ok(command) = commands.recv() {
             let last = commands.try_iter().last().unwrap_or(command);
             let Command::Advance { end, epoch } = last else { break };
+            self.first.take_if(|first| *first >= epoch);
             self.read(end).with_context(|| format!("cannot read on in {}", log.display()))?;
-            self.told.lock().expect("no panic").owed.push_back(epoch);
+            if let Some(first) = self.first.take() {
+                close_first(first, &mut self.feed, &self.told);
+            }
             self.close(epoch);
-            self.group.epoch = epoch;
         }
         Ok(())
     }
 
-    /// Ends the group, and with it every epoch of the dataflow below `epoch`.
+    /// Closes every epoch below `epoch`, which the node waits for.
     fn close(&mut self, epoch: Epoch) {
+        self.told.lock().expect("no panic").owed.push_back(epoch);
         self.feed.close(epoch);
         self.fed_at = epoch;
-        self.group = Group::default();
+        self.group = Group { epoch, ..Group::default() };
     }
+
 
     fn read(&mut self, end: Position) -> anyhow::Result<()> {
         let mut inputs = Vec::with_capacity(BATCH_EVENTS);
         loop {
             // The frame borrows the reader, and what is done with it needs the rest.
-            let Tail { reader, feed, sequence, fed_at, group, told, reports } = &mut *self;
+            let Tail { reader, feed, sequence, fed_at, group, first, told, reports } = &mut *self;
             let Some(frame) = reader.next_frame(end)? else { break };
+            if let Some(first) = first.take_if(|first| *first <= frame.epoch) {
+                give(feed, sequence, &mut inputs);
+                close_first(first, feed, told);
+                *fed_at = first;
+                *group = Group { epoch: first, ..Group::default() };
+            }
             let full = group.tells_time || group.events >= GROUP_EVENTS;
             if frame.epoch > group.epoch && full {
                 give(feed, sequence, &mut inputs);
@@ -221,6 +243,16 @@ impl Tail {
         }
         give(&mut self.feed, &mut self.sequence, &mut inputs);
         Ok(())
+    }
+}
+
+/// Closes the epochs below `first`, and waits until that is reported: later epochs would otherwise
+/// be taken together with it.
+fn close_first(first: Epoch, feed: &mut Feed, told: &Mutex<Told>) {
+    told.lock().expect("no panic").owed.push_back(first);
+    feed.close(first);
+    while told.lock().expect("no panic").owed.contains(&first) {
+        thread::park_timeout(FIRST_WAIT);
     }
 }
 

@@ -28,12 +28,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, History};
 use crate::dashboard;
 use crate::door::{self, Door};
 use crate::http::live::Live;
 use crate::http::{self, problem};
-use crate::views::Served;
+use crate::views::{Bounds, Served};
 use checkpoints::Maker;
 use commit::{LogError, Work};
 use health::Health;
@@ -154,12 +154,11 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
 
     let stop = CancellationToken::new();
     let status = Arc::new(Status::default());
-    let served = Arc::new(Served::new(config.history.changes));
+    let served = Arc::new(served(&config).await);
     let supervisor = Arc::new(Supervisor::default());
     let (log, queue) = sync_channel(config.limits.requests);
     let door = Arc::new(Door::new(config.limits.clone(), log.clone(), Arc::clone(&status)));
-    let progress = Duration::from_millis(config.live.progress_ms);
-    let live = Arc::new(Live::new(config.live.subscribers, progress, stop.child_token()));
+    let live = Arc::new(Live::new(&config.live, config.epoch_ms, stop.child_token()));
     let health = Arc::new(Health {
         status: Arc::clone(&status),
         door: Arc::clone(&door),
@@ -205,6 +204,15 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
         Parts { stop: stop.clone(), status: Arc::clone(&status), supervisor, log, maker, made };
     let ended = tokio::spawn(parts.until_the_end(listener, routes, log_ended, worker_ended));
     Ok(Running { address, served, status, stop, ended })
+}
+
+/// What is served, with the history of the node before.
+async fn served(config: &Config) -> Served {
+    let History { changes, seconds, bytes } = config.history;
+    let bounds = Bounds { changes_max: changes, epochs_max: seconds * 1000 / config.epoch_ms };
+    let directory = config.data.join("history");
+    let reading = move || Served::keep(&directory, bytes, bounds);
+    tokio::task::spawn_blocking(reading).await.expect("it does not panic")
 }
 
 fn announce(config: &Config, address: SocketAddr) {

@@ -137,6 +137,13 @@ impl Closing {
         Closing { upper, wall_ms: clock::wall_ms(), at: Instant::now() }
     }
 
+    /// That `upper` was the first open epoch at that time by the wall clock.
+    pub fn past(upper: Epoch, wall_ms: u64) -> Closing {
+        let ago = Duration::from_millis(clock::wall_ms().saturating_sub(wall_ms));
+        let now = Instant::now();
+        Closing { upper, wall_ms, at: now.checked_sub(ago).unwrap_or(now) }
+    }
+
     /// The last epoch that is closed.
     pub fn epoch(&self) -> Epoch {
         self.upper.saturating_sub(1)

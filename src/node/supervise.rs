@@ -45,6 +45,8 @@ pub struct Supervisor {
 struct State {
     /// The latest epoch that the log has closed, and where it ends.
     latest: Option<(Position, Closing)>,
+    /// What the present worker is to report before all else, or a later epoch that it begins with.
+    first: Option<Closing>,
     /// What the present worker was told to close and has not reported, oldest first, and where the
     /// log goes on after each.
     owed: VecDeque<(Position, Closing)>,
@@ -99,6 +101,7 @@ impl Default for Supervisor {
     fn default() -> Supervisor {
         let state = State {
             latest: None,
+            first: None,
             owed: VecDeque::new(),
             asked: None,
             heard: Instant::now(),
@@ -211,6 +214,10 @@ impl Supervisor {
         {
             let mut state = self.lock();
             state.owed.clear();
+            let latest = state.latest.map(|(_, closing)| closing.upper);
+            let goes_on = post.served.goes_on_from().map(|epoch| epoch + 1);
+            let first = goes_on.filter(|upper| latest.is_some_and(|latest| *upper < latest));
+            state.first = first.map(|upper| Closing::past(upper, upper * post.config.epoch_ms));
             (state.asked, state.lost, state.heard) = (None, None, Instant::now());
         }
         let reason = thread::scope(|scope| {
@@ -236,7 +243,9 @@ impl Supervisor {
     /// Tells the worker what to do until it is lost or the node stops; returns why that is.
     fn tell(&self, mut stream: &UnixStream, post: &Post<'_>) -> io::Result<String> {
         let Config { data, workers, rules, worker, .. } = post.config;
-        let start = Command::Start { log: data.clone(), workers: *workers, rules: rules.clone() };
+        let first = self.lock().first.map(|closing| closing.upper);
+        let (log, rules) = (data.clone(), rules.clone());
+        let start = Command::Start { log, workers: *workers, rules, first };
         protocol::send(&mut stream, &start)?;
         loop {
             match self.next(worker.epochs_owed, Duration::from_secs(worker.silent_seconds)) {
@@ -314,7 +323,13 @@ impl Supervisor {
                         false => post.served.apply(upper, changes),
                     };
                     post.status.worker(WorkerStage::Running);
-                    self.offer(epoch, position, &chain, post);
+                    if !post.served.digests(epoch).is_some_and(|digests| chain.is_of(&digests)) {
+                        let reason = format!("rows and digests of epoch {epoch} do not agree");
+                        return Err(io::Error::other(reason));
+                    }
+                    if let Some(position) = position {
+                        self.offer(epoch, position, &chain, post);
+                    }
                     post.status.served(closing, chain);
                     post.status.metrics.epoch_served.set(epoch as i64);
                 }
@@ -338,10 +353,17 @@ impl Supervisor {
     }
 
     /// What the worker owed and now has closed: one epoch, or several taken together.
-    fn closed(&self, upper: Epoch) -> io::Result<(Position, Closing)> {
+    fn closed(&self, upper: Epoch) -> io::Result<(Option<Position>, Closing)> {
         let mut closing = None;
         {
             let mut state = self.lock();
+            let is_before_owed = state.owed.front().is_none_or(|(_, owed)| upper < owed.upper);
+            match state.first.take() {
+                Some(first) if first.upper <= upper && is_before_owed => {
+                    return Ok((None, Closing { upper, ..first }));
+                }
+                _ => {}
+            }
             while state.owed.front().is_some_and(|(_, owed)| owed.upper <= upper) {
                 closing = state.owed.pop_front();
             }
@@ -349,6 +371,7 @@ impl Supervisor {
         self.changed.notify_all();
         closing
             .filter(|(_, closing)| closing.upper == upper)
+            .map(|(position, closing)| (Some(position), closing))
             .ok_or_else(|| io::Error::other(format!("it closed {upper}, which it did not owe")))
     }
 

@@ -118,11 +118,19 @@ impl Held {
         let epoch = data["epoch"].as_u64().expect("every event has an epoch");
         match event {
             "snapshot" => {
-                self.snapshots += 1;
+                if data["part"] == 1 {
+                    self.snapshots += 1;
+                    self.rows.clear();
+                }
                 let rows = data["rows"].as_array().expect("rows").iter();
-                self.rows = rows.map(|row| (name(row), row.clone())).collect();
+                self.rows.extend(rows.map(|row| (name(row), row.clone())));
+            }
+            "lagged" => {
+                self.id = None;
+                return;
             }
             "changes" => {
+                assert_eq!(data["after"].as_str(), self.id.as_deref(), "an epoch is missing");
                 assert!(epoch > self.epoch, "an epoch came twice: {epoch} after {}", self.epoch);
                 for change in data["changes"].as_array().expect("changes") {
                     let key = name(&change["key"]);
