@@ -11,7 +11,7 @@ use crate::log_command::{self, LogArgs};
 use crate::node::{self, ServeArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::verify::{self, VerifyArgs};
-use crate::{telemetry, worker};
+use crate::{checkpoint, telemetry, worker};
 
 /// Satisfaction values of public services, live and exact, under Order N 120 of the Ministry of
 /// Economic Development of Russia.
@@ -46,6 +46,9 @@ enum Command {
     /// Run the dataflow for a node, which starts this by itself
     #[command(hide = true)]
     Worker,
+    /// Make a checkpoint for a node, which starts this by itself
+    #[command(hide = true)]
+    Checkpoint,
 }
 
 /// Runs the program: 0 done, 1 failed, 2 wrong usage.
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Log(args) => log_command::run(args),
         Command::Worker => worker::run(),
+        Command::Checkpoint => checkpoint::run(),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "otklik", &mut std::io::stdout());
             Ok(())

@@ -48,7 +48,7 @@ pub struct Health {
 #[derive(Debug, Serialize)]
 struct Readiness {
     ready: bool,
-    /// `recovering`, `replaying`, `ready`, `stopping`.
+    /// `recovering`, `restoring`, `replaying`, `ready`, `stopping`.
     stage: &'static str,
     /// The stage in words, with its numbers.
     detail: String,
@@ -64,6 +64,7 @@ pub fn routes(health: Arc<Health>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
+        .route("/v1/digests", get(digests))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, no_store))
         .with_state(health)
@@ -123,8 +124,23 @@ async fn status(State(health): State<Arc<Health>>) -> Json<Value> {
             "bytes": metrics.log_bytes.get(),
             "segments": metrics.log_segments.get(),
         },
+        "checkpoint": standing.checkpoint,
         "subscribers": health.live.subscribers(),
         "accepted_per_second": standing.per_second(),
+    }))
+}
+
+/// `{"epoch", "views": {view: digest}, "link": {"epoch", "digest"}}`: what tells whether two nodes,
+/// or a node and a replay of its log, have the same rows; null until the first epoch is complete.
+async fn digests(State(health): State<Arc<Health>>) -> Json<Value> {
+    let standing = health.status.standing();
+    let Some(served) = standing.served else { return Json(Value::Null) };
+    let digest = |view: View| (view.name().to_owned(), json!(standing.chain.view(view).to_string()));
+    let link = standing.chain.latest();
+    Json(json!({
+        "epoch": served.epoch(),
+        "views": View::ALL.map(digest).into_iter().collect::<serde_json::Map<_, _>>(),
+        "link": { "epoch": link.epoch, "digest": link.digest.to_string() },
     }))
 }
 
@@ -138,6 +154,10 @@ impl Readiness {
             }
             (_, LogStage::Closed, _) => ("recovering", "the log is not open".to_owned()),
             _ if standing.served.is_some() => ("ready", "ready".to_owned()),
+            (_, _, WorkerStage::Restoring { epoch, bytes, of }) => {
+                let percent = (bytes * 100).checked_div(of).unwrap_or(0);
+                ("restoring", format!("restoring the checkpoint of epoch {epoch}: {percent}%"))
+            }
             (_, _, WorkerStage::Replaying { events }) => {
                 ("replaying", format!("replaying {events} events of {}", standing.found))
             }
