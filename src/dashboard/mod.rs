@@ -93,9 +93,14 @@ fn regions() -> &'static Bytes {
     &REGIONS
 }
 
-/// Eight hexadecimal digits that differ when any file does. Reckoned anew each time, because a
-/// build for development reads the files from disk.
+/// Eight hexadecimal digits that differ when any file does.
 fn digest() -> String {
+    static EMBEDDED: LazyLock<String> = LazyLock::new(digest_of_files);
+    // A build for development reads the files from disk, where they may have changed.
+    if cfg!(debug_assertions) { digest_of_files() } else { EMBEDDED.clone() }
+}
+
+fn digest_of_files() -> String {
     let mut crc = crc32fast::Hasher::new();
     for path in Files::iter() {
         crc.update(path.as_bytes());

@@ -9,6 +9,7 @@ import {
 } from "./page.mjs";
 
 const sum = (rows, column) => rows.reduce((sum, row) => sum + row[column], 0);
+const count = (text) => Number(text.replace(/\D/g, ""));
 const percentOf = (k, n) => percentText(Math.floor((20_000 * k + n) / (2 * n)) / 100);
 const textOf = (page, selector) => async () => (await page.locator(selector).innerText()).trim();
 
@@ -33,8 +34,8 @@ test("overview: satisfaction, managers by status, ranking, scores", async (t) =>
     return means.map((mean) => [String(means.indexOf(mean) + 1), `${mean.toFixed(6)}%`]);
   }, "places by Rf");
   await agree(() => page.locator(".score-table tbody td:last-child").allInnerTexts(), async () => {
-    const rows = await node.rows("territories", { agency: "" });
-    return [4, 3, 2, 1, 0].map((at) => integerText(sum(rows.map(({ scores }) => ({ at: scores[at] })), "at")));
+    const rows = (await node.rows("territories", { agency: "" })).map(({ scores }) => scores);
+    return [4, 3, 2, 1, 0].map((at) => integerText(sum(rows, at)));
   }, "ratings by score");
 });
 
@@ -45,9 +46,9 @@ test("territories: every tile and the one chosen", async (t) => {
     return tiles.map((tile) => [tile.dataset.okato, tile.querySelector("b").innerText]).sort();
   });
   await agree(tiles, async () => {
-    const rows = new Map((await node.rows("territories", { agency: "" })).map((row) => [row.region, row]));
-    const shown = await tiles();
-    return shown.map(([okato]) => [okato, rows.get(okato)?.percent.toFixed(2) ?? "–"]);
+    const rows = await node.rows("territories", { agency: "" });
+    const values = new Map(rows.map(({ region, percent }) => [region, percent.toFixed(2)]));
+    return (await tiles()).map(([okato]) => [okato, values.get(okato) ?? "–"]);
   }, "values on tiles");
 
   const [{ region }] = await node.rows("territories", { agency: "" });
@@ -75,8 +76,9 @@ test("agencies: the table, and one in detail", async (t) => {
   await agree(table, async () => {
     const shown = new Set((await table()).map(([key]) => key));
     const rows = (await node.rows("agencies")).filter(({ agency }) => shown.has(agency));
+    const meanText = (mean) => (mean === null ? "–" : `${mean.toFixed(6)}%`);
     return rows.map(({ agency, mean, percent, n }) => {
-      return [agency, mean === null ? "–" : `${mean.toFixed(6)}%`, percentText(percent), integerText(n)];
+      return [agency, meanText(mean), percentText(percent), integerText(n)];
     }).sort();
   }, "the rows");
   const { agency } = await someManager();
@@ -84,7 +86,8 @@ test("agencies: the table, and one in detail", async (t) => {
   await agree(textOf(page, ".detail .value-figure"), async () => {
     return percentText((await node.rows("agencies", { agency }))[0].percent);
   }, "the value of the agency");
-  await agree(() => page.locator(".detail .parted").last().locator("tbody tr").count(), async () => {
+  const services = page.locator(".detail .parted").last().locator("tbody tr");
+  await agree(() => services.count(), async () => {
     return (await node.rows("services", { agency })).length;
   }, "its services");
 });
@@ -92,8 +95,8 @@ test("agencies: the table, and one in detail", async (t) => {
 test("managers: every row in sight, criteria and channels included", async (t) => {
   const page = await open(t, "managers?show=criteria,channels");
   await filled(page);
-  const keys = await rowsOf(page).evaluateAll((rows) => rows.slice(0, 8).map((row) => row.dataset.key));
-  for (const key of keys) {
+  const keys = await rowsOf(page).evaluateAll((rows) => rows.map((row) => row.dataset.key));
+  for (const key of keys.slice(0, 8)) {
     const [tenure, period] = key.split("\n");
     const row = rowOf(page, { tenure, period });
     const columns = ["value", "k", "n", "criterion-1", "criterion-integral", "channel-sms"];
@@ -130,7 +133,9 @@ test("managers: the months of a line are those of the unit", async (t) => {
 test("managers: the file holds what is shown", async (t) => {
   const page = await open(t, "managers?period=judged&least=30");
   await filled(page);
-  const [download] = await Promise.all([page.waitForEvent("download"), page.locator(".save").click()]);
+  const saved = page.waitForEvent("download");
+  await page.locator(".save").click();
+  const download = await saved;
   assert.equal(download.suggestedFilename(), "managers.csv");
   const lines = readFileSync(await download.path(), "utf8").split("\r\n").slice(0, -1);
   assert.match(lines[0], /^\ufefftenure,period,manager,/);
@@ -151,26 +156,33 @@ test("one figure: the formula, the parts, the goal", async (t) => {
     return percentText((await read()).percent);
   }, "the value");
   await agree(async () => {
-    const fractions = await page.locator(".formula .fraction").evaluateAll((all) => all.map((one) => {
-      return [...one.querySelectorAll(":scope > span:not(.unseen)")].map(({ innerText }) => innerText);
+    const lines = page.locator(".formula .fraction");
+    const fractions = await lines.evaluateAll((lines) => lines.map((line) => {
+      const parts = line.querySelectorAll(":scope > span:not(.unseen)");
+      return [...parts].map(({ innerText }) => innerText);
     }));
-    const total = (text) => text.split("+").reduce((sum, part) => sum + Number(part.replace(/\D/g, "")), 0);
+    const total = (text) => text.split("+").reduce((sum, part) => sum + count(part), 0);
     return [fractions[1].map(total), fractions[2].map(total)];
   }, async () => {
     const { k, n } = await read();
     return [[k, n], [k, n]];
   }, "the numbers of the formula add up");
   for (const [at, list] of [[0, "criteria"], [1, "channels"]]) {
-    await agree(() => page.locator(".parted").nth(at).locator("tbody tr").evaluateAll((rows) => {
-      return rows.map(({ cells }) => [...cells].slice(-2).map(({ innerText }) => Number(innerText.replace(/\D/g, ""))));
-    }), async () => (await read())[list].map(({ k, n }) => [k, n]), list);
+    await agree(async () => {
+      const rows = await page.locator(".parted").nth(at).locator("tbody tr").evaluateAll((rows) => {
+        return rows.map(({ cells }) => [...cells].slice(-2).map(({ innerText }) => innerText));
+      });
+      return rows.map((cells) => cells.map(count));
+    }, async () => (await read())[list].map(({ k, n }) => [k, n]), list);
   }
   await agree(textOf(page, '[data-fact="previous"] dd'), async () => {
     return percentText((await read()).previous?.percent ?? null);
   }, "the value before");
   await agree(() => page.locator("[aria-labelledby='months-title'] tbody tr").count(), async () => {
-    const months = (await node.rows("months", { scope: "unit", id: manager.unit })).map((row) => row.month);
-    const numbers = months.map((month) => Number(month.slice(0, 4)) * 12 + Number(month.slice(5)));
+    const months = await node.rows("months", { scope: "unit", id: manager.unit });
+    const numbers = months.map(({ month }) => {
+      return Number(month.slice(0, 4)) * 12 + Number(month.slice(5));
+    });
     return Math.min(25, Math.max(...numbers) - Math.min(...numbers) + 1);
   }, "months of the unit");
 });
@@ -184,15 +196,17 @@ test("data: all that was accepted, what is refused, how the node stands", async 
   await node.rate(await someManager(), 5);
   const page = await open(t, "data");
   await isLive(page);
-  await agree(async () => number(await page.locator('[data-total="accepted"]').innerText()), async () => {
-    return (await node.rows("conservation"))[0].accepted;
+  await agree(textOf(page, '[data-total="accepted"]'), async () => {
+    return integerText((await node.rows("conservation"))[0].accepted);
   }, "accepted ratings");
   assert.equal(await page.locator("[data-balanced]").getAttribute("data-balanced"), "true");
-  await agree(() => page.locator("[aria-labelledby='refused-title'] tbody td:nth-of-type(2)")
-    .evaluateAll((cells) => cells.map(({ innerText }) => Number(innerText.replace(/\D/g, ""))).sort()),
-  async () => (await node.rows("refused")).map(({ count }) => count).sort(), "refusals");
+  await agree(async () => {
+    const cells = page.locator("[aria-labelledby='refused-title'] tbody td:nth-of-type(2)");
+    return (await cells.allInnerTexts()).map(count).sort();
+  }, async () => (await node.rows("refused")).map((row) => row.count).sort(), "refusals");
   const status = await (await fetch(`${node.url}/v1/status`)).json();
-  assert.equal(await page.locator('[data-fact="restarts"] dd').innerText(), String(status.worker.restarts));
+  const restarts = await page.locator('[data-fact="restarts"] dd').innerText();
+  assert.equal(restarts, String(status.worker.restarts));
   await page.locator("[aria-labelledby='sources-title'] tbody tr").first().waitFor();
   // The page itself follows the managers and the refusals at least.
   await page.locator("[aria-labelledby='subscribers-title'] tbody tr").nth(1).waitFor();
@@ -216,12 +230,12 @@ test("surveys: each list of a day with its shortfall, and deadlines by state", a
   const wanted = lists.filter((row) => row.day === day);
   await filled(page);
   const shown = await rowsOf(page).evaluateAll((rows) => rows.map((row) => {
-    const text = (column) => Number(row.querySelector(`[data-column="${column}"]`).innerText.replace(/\D/g, ""));
+    const text = (column) => row.querySelector(`[data-column="${column}"]`).innerText;
     return [row.dataset.key.split("\n")[0], text("replies"), text("wanted"), text("drawn")];
   }));
   assert.ok(shown.length > 0);
   for (const [unit, ...counts] of shown) {
     const row = wanted.find((other) => other.unit === unit);
-    assert.deepEqual(counts, [row.replies, row.wanted, row.drawn], unit);
+    assert.deepEqual(counts.map(count), [row.replies, row.wanted, row.drawn], unit);
   }
 });

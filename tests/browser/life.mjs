@@ -109,7 +109,7 @@ test("a frame that is missed is noticed, and the rows are read anew", async (t) 
   let lost = 0;
   const page = await openBetween(t, "managers", {
     said: (message) => {
-      if (message.view === "manager_periods" && message.type === "subscribe") names.add(message.name);
+      if (message.view === "manager_periods") names.add(message.name);
       return message;
     },
     frame: (frame) => {
@@ -127,7 +127,7 @@ test("a frame that is missed is noticed, and the rows are read anew", async (t) 
   isLosing = true;
   await node.rate(manager, 5);
   await eventually(async () => lost === 1, 10_000, "a frame that is lost");
-  await eventually(async () => (await countOf(row)) >= before + 5, 20_000, "what the lost frame said");
+  await eventually(async () => (await countOf(row)) >= before + 5, 20_000, "what was lost");
   assert.equal(names.size, 2, "it was subscribed to anew");
   await isLive(page);
 });

@@ -1,5 +1,6 @@
-// What the page costs, on a node that runs already and has data: time to first figures, main thread
-// per second at several rates of row updates, heap over time, bytes shipped. For benches/RESULTS.md.
+// What the page costs, on a node that runs already and has data: time to first figures, main
+// thread per second at several rates of row updates, heap over time, bytes shipped. For
+// benches/RESULTS.md.
 //
 //   OTKLIK_URL=http://HOST:PORT OTKLIK_WORK=DIR [SECONDS=20] [SCREEN=managers] node measure.mjs
 
@@ -52,7 +53,8 @@ async function metrics(session) {
 /** Counts row updates of the managers as any subscriber sees them, until it is stopped. */
 async function counter() {
   const stop = new AbortController();
-  const response = await fetch(`${node.url}/v1/views/manager_periods/live`, { signal: stop.signal });
+  const url = `${node.url}/v1/views/manager_periods/live`;
+  const response = await fetch(url, { signal: stop.signal });
   const counted = { updates: 0, stop: () => stop.abort() };
   (async () => {
     const decoder = new TextDecoder();
@@ -113,12 +115,13 @@ for (const rate of RATES) {
   counted.stop();
   await session.send("HeapProfiler.collectGarbage");
   const { JSHeapUsedSize } = await metrics(session);
+  const mebibytes = (bytes) => (bytes / 2 ** 20).toFixed(1);
   const busy = (name) => Math.round(((after[name] - before[name]) * 1000) / seconds);
   console.log(
     `${SCREEN}, ${rate} events/s, ${Math.round(updates)} row updates/s: ` +
     `${busy("TaskDuration")} ms of main thread a second (script ${busy("ScriptDuration")}, ` +
     `layout ${busy("LayoutDuration")}, style ${busy("RecalcStyleDuration")}), ` +
-    `heap ${(before.JSHeapUsedSize / 2 ** 20).toFixed(1)} to ${(JSHeapUsedSize / 2 ** 20).toFixed(1)} MiB`,
+    `heap ${mebibytes(before.JSHeapUsedSize)} to ${mebibytes(JSHeapUsedSize)} MiB`,
   );
 }
 await browser.close();

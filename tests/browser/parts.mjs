@@ -95,7 +95,7 @@ test("what is missing is confirmed by adding it", async () => {
   }
 });
 
-test("an order that is kept up is the one made from scratch, and stands while it is held", async () => {
+test("an order kept up is the one made from scratch, and stands while it is held", async () => {
   const { Order, parseSort } = await load("order.js");
   assert.deepEqual(parseSort("-criterion-1"), { id: "criterion-1", isDescending: true });
   assert.deepEqual(parseSort("criterion-1"), { id: "criterion-1", isDescending: false });

@@ -12,7 +12,9 @@ const TAKEN = [
   ["figure-narrow", "figure", { viewport: NARROW, colorScheme: "dark", locale: "ru-RU" }],
 ];
 
-test("has its picture taken", { skip: !OTKLIK_PICTURES && "OTKLIK_PICTURES is not set" }, async (t) => {
+const NONE = !OTKLIK_PICTURES && "OTKLIK_PICTURES is not set";
+
+test("has its picture taken", { skip: NONE }, async (t) => {
   const manager = await someManager();
   const running = await node.rows("manager_periods", { status: "in_progress" });
   const rated = running.filter(({ agency }) => agency !== null).sort((a, b) => b.n - a.n);

@@ -1,5 +1,5 @@
-// Who can use the page: in either language, by keyboard alone, with a screen reader, in the dark, on
-// a phone, with large type, on paper.
+// Who can use the page: in either language, by keyboard alone, with a screen reader, in the dark,
+// on a phone, with large type, on paper.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -66,8 +66,8 @@ test("speaks the reader's language and remembers another", async (t) => {
 test("no screen says anything in the other language", async (t) => {
   await tour(t, { locale: "en-GB" }, async (page, screen) => {
     // Names are data: they are as the agencies gave them, also where they are headings.
-    const texts = await page.locator(":is(h1, h2, thead, dt, .about, legend, nav):not(.figure-head *, .detail > h2)")
-      .allInnerTexts();
+    const own = ":is(h1, h2, thead, dt, .about, legend, nav):not(.figure-head *, .detail > h2)";
+    const texts = await page.locator(own).allInnerTexts();
     assert.ok(texts.length > 2);
     assert.deepEqual(texts.filter((text) => /[а-яё]/i.test(text)), [], screen);
   });
@@ -105,7 +105,9 @@ test("large type is larger and remembered", async (t) => {
 test("everything can be done by keyboard alone", async (t) => {
   const page = await open(t, "overview");
   await isLive(page);
-  const focused = () => page.evaluate(() => document.activeElement.getAttribute("href") ?? document.activeElement.id);
+  const focused = () => page.evaluate(() => {
+    return document.activeElement.getAttribute("href") ?? document.activeElement.id;
+  });
   await page.keyboard.press("Tab");
   assert.equal(await focused(), "#main");
   await page.keyboard.press("Enter");
@@ -126,8 +128,10 @@ test("everything can be done by keyboard alone", async (t) => {
   await page.locator('.menu a[href*="managers"]').focus();
   await page.keyboard.press("Enter");
   await filled(page);
-  await page.locator('th[data-column="value"] button').press("Enter");
-  assert.equal(await page.locator('th[data-column="value"]').getAttribute("aria-sort"), "descending");
+  const heading = page.locator('th[data-column="value"]');
+  await heading.getByRole("button").press("Enter");
+  const isSorted = async () => (await heading.getAttribute("aria-sort")) === "descending";
+  await eventually(isSorted, 5000, "the order asked for");
   await page.locator('tr[aria-rowindex="2"] a').focus();
   await page.keyboard.press("ArrowDown");
   const wanted = await page.locator('tr[aria-rowindex="3"] a').getAttribute("href");

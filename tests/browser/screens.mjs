@@ -58,10 +58,10 @@ test("headings sort, by criteria as well, and the address says how", async (t) =
       await agree(() => heading.getAttribute("aria-sort"), async () => direction, column);
       assert.equal(new URLSearchParams(page.url().split("?")[1]).get("sort"),
         direction === "descending" ? `-${column}` : column);
-      const values = await rowsOf(page).evaluateAll((rows, column) => rows
+      const texts = await rowsOf(page).evaluateAll((rows, column) => rows
         .sort((a, b) => a.ariaRowIndex - b.ariaRowIndex)
-        .map((row) => parseFloat(row.querySelector(`[data-column="${column}"]`).innerText)), column);
-      const known = values.filter((value) => !Number.isNaN(value));
+        .map((row) => row.querySelector(`[data-column="${column}"]`).innerText), column);
+      const known = texts.map(parseFloat).filter((value) => !Number.isNaN(value));
       const sorted = [...known].sort((a, b) => (direction === "ascending" ? a - b : b - a));
       assert.deepEqual(known, sorted, `${column}, ${direction}`);
     }

@@ -117,7 +117,7 @@ class Followed {
   }
 }
 
-/** The view under conditions, `[[column, value], …]`, followed as long as the component is there. */
+/** The view under conditions, `[[column, value], …]`, followed while the component is there. */
 export function useView(view, conditions = []) {
   const name = `${view}?${new URLSearchParams(conditions)}`;
   const found = useMemo(() => {

@@ -61,7 +61,7 @@ export const average = (number) =>
 /** A large number in few characters: «1,2 млн». */
 export const compact = (number) => formats.value.compact.format(number);
 
-/** A part of a whole, for a bar's label: one of 100, rounded down so that it never says too much. */
+/** A part of a whole in whole per cent, rounded down so that it never says too much. */
 export const share = (part, whole) =>
   whole === 0 ? NONE : `${Math.floor((part / whole) * 100)}${formats.value.percentSign}`;
 

@@ -21,7 +21,7 @@ const bySource = new Map();
 const byCode = new Map();
 let stretchAt = null;
 
-/** Reads the metrics if it is time; `now` is of `performance.now()`, `at` the node's time of day. */
+/** Reads the metrics if it is time; `now` of `performance.now()`, `at` the node's time of day. */
 export async function readIntake(now, at) {
   if (readAt !== null && now - readAt < READ_MS) return;
   const response = await fetch("/metrics", { signal: AbortSignal.timeout(ANSWER_MS_MAX) });

@@ -1,5 +1,5 @@
-// Names beside ids: agencies, units, services and managers from the node's directory, subjects of the
-// Federation from a list that comes with the page.
+// Names beside ids: agencies, units, services and managers from the node's directory, subjects of
+// the Federation from a list that comes with the page.
 
 import { computed, signal } from "./vendor/signals-core.mjs";
 import { language } from "./choices.js";

@@ -4,7 +4,7 @@
 // anew only where a row that changed no longer fits between its neighbours, and never while the
 // table is held; then it is only said that there is a newer order.
 
-/** `{ id, isDescending }` of an order as the address has it: `"-n"` is descending by the column n. */
+/** `{ id, isDescending }` of an order in the address: `"-n"` is descending by the column n. */
 export function parseSort(text) {
   return { id: text.replace(/^-/, ""), isDescending: text.startsWith("-") };
 }
@@ -53,7 +53,8 @@ export class Order {
 
   renew() {
     // Rows stand nearly as before, which sorting takes advantage of.
-    const stay = this.list.filter((row) => this.rows.rows.get(row.key) === row && this.matches(row));
+    const isThere = (row) => this.rows.rows.get(row.key) === row && this.matches(row);
+    const stay = this.list.filter(isThere);
     const kept = new Set(stay);
     for (const row of this.rows.rows.values()) {
       if (!kept.has(row) && this.matches(row)) stay.push(row);

@@ -1,5 +1,5 @@
-// Sums of rows, exactly: counts are added, and a value is reckoned once at the end, as the node does
-// it: half up, two decimals. Nothing here is an average of averages.
+// Sums of rows, exactly: counts are added, and a value is reckoned once at the end, as the node
+// does it: half up, two decimals. Nothing here is an average of averages.
 
 /** The percentage of `k` in `n` with two decimals; null without ratings. */
 export function percentOf(k, n) {

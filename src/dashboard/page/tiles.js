@@ -1,5 +1,5 @@
-// The subjects of the Federation (and Baikonur) as tiles of one size: by their ОКАТО prefix, with short
-// names and the column and row of a grid that keeps neighbours together as far as it can.
+// The subjects of the Federation (and Baikonur) as tiles of one size: by their ОКАТО prefix, with
+// short names and the column and row of a grid that keeps neighbours together as far as it can.
 
 const COLUMNS = ["okato", "russian", "short", "english", "column", "row"];
 

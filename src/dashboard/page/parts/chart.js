@@ -67,7 +67,8 @@ class Plot extends Component {
       [language.value, theme.value, type.value, isNarrow.value];
       this.plot?.destroy();
       const size = { width: Math.floor(box.clientWidth) || 300, height: this.height };
-      this.plot = new uPlot({ ...COMMON, ...size, ...this.props.options(box) }, this.props.data, box);
+      const options = { ...COMMON, ...size, ...this.props.options(box) };
+      this.plot = new uPlot(options, this.props.data, box);
     });
     this.observer = new ResizeObserver(([entry]) => {
       this.plot.setSize({ width: Math.floor(entry.contentRect.width), height: this.height });
@@ -139,19 +140,21 @@ function rateOptions() {
 }
 
 function monthOptions(box, months) {
+  const around = (least, most) => [Math.floor(least - 1), Math.min(100, Math.ceil(most + 1))];
+  const isNamed = (at) => (months.length - 1 - at) % room === 0;
   const room = Math.max(1, Math.ceil(months.length / (box.clientWidth / (4.5 * rem()))));
   return {
     padding: [8, 1.5 * rem(), 0, 0],
     scales: {
       x: { time: false, range: [-0.6, months.length - 0.4] },
-      y: { range: (_plot, least, most) => [Math.floor(least - 1), Math.min(100, Math.ceil(most + 1))] },
+      y: { range: (_plot, least, most) => around(least, most) },
       ratings: { range: (_plot, _least, most) => [0, most * 2.5] },
     },
     axes: [
       {
         ...axis(),
         size: 1.6 * rem(),
-        splits: () => months.map((_, at) => at).filter((at) => (months.length - 1 - at) % room === 0),
+        splits: () => months.map((_, at) => at).filter(isNamed),
         values: (_plot, splits) => splits.map((at) => shortMonth(months[at])),
         grid: { show: false },
       },

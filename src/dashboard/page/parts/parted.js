@@ -21,7 +21,9 @@ export function Parted({ name, rows }) {
         ${rows.map(([label, { k, n }]) => html`
           <tr key=${label}>
             <th scope="row">${label}</th>
-            <td class="wide-cell"><${Bar} part=${k} whole=${n} kind="counted" mark=${n * 0.9} /></td>
+            <td class="wide-cell">
+              <${Bar} part=${k} whole=${n} kind="counted" mark=${n * 0.9} />
+            </td>
             <td>${percent(percentOf(k, n))}</td><td>${integer(k)}</td><td>${integer(n)}</td>
           </tr>
         `)}

@@ -1,5 +1,6 @@
-// Small drawings of figures: a line by month, a bar, a bar of parts. Drawn as SVG, because the page's
-// policy allows no style in its text; each stands beside its figures, and is silent to screen readers.
+// Small drawings of figures: a line by month, a bar, a bar of parts. Drawn as SVG, because the
+// page's policy allows no style in its text; each stands beside its figures, and is silent to
+// screen readers.
 
 import { html } from "../html.js";
 

@@ -1,5 +1,5 @@
-// Agencies: the mean of their managers, Rf (p. 14), beside the value over all their ratings; and one
-// agency in detail.
+// Agencies: the mean of their managers, Rf (p. 14), beside the value over all their ratings; and
+// one agency in detail.
 
 import { computed } from "../vendor/signals-core.mjs";
 import { useMemo } from "../vendor/hooks.mjs";
@@ -54,7 +54,10 @@ export function Agencies() {
 
 const every = () => true;
 
-/** The columns; places are of all agencies, so they are reckoned once for all rows; without some where there is no room. */
+/**
+ * The columns, without some where there is not the whole width. Places are of all agencies, so they
+ * are reckoned once for all rows.
+ */
 function useColumns(all, formed, isWhole) {
   const last = formed.reduce((last, { quarter }) => (quarter > last ? quarter : last), "");
   const before = formed.filter((row) => row.quarter === last);
@@ -68,7 +71,8 @@ function useColumns(all, formed, isWhole) {
   const rest = restOfColumns.value;
   return useMemo(() => {
     const say = words().columns;
-    const line = (agency) => (lines.get(agency) ?? []).sort().slice(-QUARTERS).map(([, mean]) => mean);
+    const line = (agency) =>
+      (lines.get(agency) ?? []).sort().slice(-QUARTERS).map(([, mean]) => mean);
     return [
       {
         id: "place",
@@ -154,7 +158,7 @@ function Agency({ agency, row, formed, managers }) {
     return period.status === "in_progress" && entry("unit", period.unit)?.parent === null;
   });
   const criteria = poolLists(topmost.map((period) => period.criteria), "criterion");
-  const sortedQuarters = [...formed].sort((a, b) => (a.quarter < b.quarter ? 1 : -1));
+  const last = [...formed].sort((a, b) => (a.quarter < b.quarter ? 1 : -1)).slice(0, QUARTERS);
   return html`
     <section class="card detail" aria-labelledby="detail-title">
       <h2 id="detail-title">${nameOf("agency", agency)}</h2>
@@ -162,7 +166,8 @@ function Agency({ agency, row, formed, managers }) {
         <div class="pair">
           <${Value} id="agency" value=${row} label=${say.columns.pooledAbout} />
           <dl class="facts">
-            <${Fact} label=${say.columns.mean} value=${mean(row.mean)} about=${say.columns.meanAbout} />
+            <${Fact} label=${say.columns.mean} value=${mean(row.mean)}
+              about=${say.columns.meanAbout} />
             <${Fact} label=${say.columns.managers} value=${integer(row.managers)}
               about=${say.columns.managersAbout} />
           </dl>
@@ -181,7 +186,7 @@ function Agency({ agency, row, formed, managers }) {
       <p class="about">${say.byCriterionAbout}</p>
       <${Parted} name=${say.criterion} rows=${CRITERIA.filter((id) => criteria.has(id))
         .map((id) => [say.criteria[id], criteria.get(id)])} />
-      ${sortedQuarters.length > 0 && html`<${Quarters} rows=${sortedQuarters.slice(0, QUARTERS)} />`}
+      ${last.length > 0 && html`<${Quarters} rows=${last} />`}
       ${series.length > 1 && html`<h3>${say.byMonth}</h3><${MonthChart} months=${series} />`}
       <h3>${say.services}</h3>
       <${Parted} name=${say.service} rows=${services.rows.data().sort((a, b) => b.n - a.n)

@@ -1,10 +1,10 @@
-// Data quality: where every rating is, what is refused and what waits, who sends; and the nodes: how
-// far each is, its log, its worker, its subscribers.
+// Data quality: where every rating is, what is refused and what waits, who sends; and the nodes:
+// how far each is, its log, its worker, its subscribers.
 
 import { signal } from "../vendor/signals-core.mjs";
 import { useEffect } from "../vendor/hooks.mjs";
 import { useView } from "../figures.js";
-import { bytes, integer, time } from "../format.js";
+import { NONE, bytes, integer, time } from "../format.js";
 import { html } from "../html.js";
 import { metrics, refusals, sources } from "../intake.js";
 import { status } from "../status.js";
@@ -56,7 +56,7 @@ function Refused() {
                 </th>
                 <td class="wide-cell"><${Bar} part=${row.count} whole=${most} kind="refused" /></td>
                 <td>${integer(row.count)}</td>
-                <td class="aside">${at === 0 && html`<${OverTime} line=${refusals.value.get(code) ?? []} />`}</td>
+                <td class="aside">${at === 0 && html`<${OverTime} code=${code} />`}</td>
               </tr>
             `))}
           </tbody>
@@ -67,9 +67,12 @@ function Refused() {
 }
 
 /** How many more there are since the page was opened, and when they came. */
-function OverTime({ line }) {
+function OverTime({ code }) {
+  const line = refusals.value.get(code) ?? [];
   const more = line.reduce((sum, count) => sum + count, 0);
-  return html`<span class="over-time"><${Spark} values=${line} least=${0} />+${integer(more)}</span>`;
+  return html`
+    <span class="over-time"><${Spark} values=${line} least=${0} />+${integer(more)}</span>
+  `;
 }
 
 function Pending() {
@@ -140,17 +143,18 @@ function Nodes() {
   const node = status.value;
   const known = metrics.value ?? new Map();
   const count = (name) => (known.has(name) ? integer(known.get(name)) : "…");
+  const lag = (ms) => (ms === null ? NONE : duration(ms) ?? say.milliseconds(ms));
   return html`
     <section class="card nodes" aria-labelledby="nodes-title">
       <h2 id="nodes-title">${say.nodes}</h2>
       ${node === null ? html`<p class="empty">${say.standing.lost}</p>` : html`
         <h3>${location.host} <span class="stage" data-stage=${node.stage}>
-          <${Icon} name=${node.stage === "ready" ? "met" : "in_progress"} />${say.stages[node.stage]}
+          <${Icon} name=${node.stage === "ready" ? "met" : "in_progress"} />
+          ${say.stages[node.stage]}
         </span></h3>
         <dl class="facts">
-          <${Fact} id="epoch" label=${say.epoch} value=${node.epoch === null ? "–" : String(node.epoch)} />
-          <${Fact} id="lag" label=${say.lag} about=${say.lagAbout}
-            value=${node.age_ms === null ? "–" : duration(node.age_ms) ?? say.milliseconds(node.age_ms)} />
+          <${Fact} id="epoch" label=${say.epoch} value=${String(node.epoch ?? NONE)} />
+          <${Fact} id="lag" label=${say.lag} about=${say.lagAbout} value=${lag(node.age_ms)} />
           <${Fact} label=${say.owed} value=${count("epochs_owed")} about=${say.owedAbout} />
           <${Fact} label=${say.queue} value=${count("queue_batches")} about=${say.queueAbout} />
           <${Fact} label=${say.log} value=${say.logStages[node.log.stage]}

@@ -56,7 +56,9 @@ export function Figure() {
       <section class="card" aria-labelledby="value-title" data-mark=${mark}>
         <h2 id="value-title">${say.why(percent(data.percent))}</h2>
         <${Value} id="figure" value=${data} label=${say.columns.valueAbout}>
-          <p class="about">${say.columns.changeAbout}: <${Delta} from=${since} to=${data.percent} /></p>
+          <p class="about">
+            ${say.columns.changeAbout}: <${Delta} from=${since} to=${data.percent} />
+          </p>
         <//>
         <${Formula} data=${data} />
       </section>
@@ -116,7 +118,9 @@ function Formula({ data }) {
 
 function Fraction({ of: [above, below] }) {
   return html`
-    <span class="fraction"><span>${above}</span><span class="unseen"> / </span><span>${below}</span></span>
+    <span class="fraction">
+      <span>${above}</span><span class="unseen"> / </span><span>${below}</span>
+    </span>
   `;
 }
 
@@ -240,7 +244,9 @@ function Periods({ view, data }) {
             ${periods.map((other) => html`
               <tr key=${`${other.tenure} ${other.period}`}
                 aria-current=${other === data ? "true" : undefined}>
-                <th scope="row"><a href=${toFigure(other)}>${nameOf("manager", other.manager)}</a></th>
+                <th scope="row">
+                  <a href=${toFigure(other)}>${nameOf("manager", other.manager)}</a>
+                </th>
                 <td>${days(other.from, other.until).join(" – ")}</td>
                 <td>${percent(other.percent)}</td><td>${integer(other.n)}</td>
                 <td><${Status} status=${other.status} /></td>
@@ -261,12 +267,11 @@ function Below({ view, unit }) {
   const rows = new Map(own.rows.data().map((row) => [row.unit, row]));
   const heads = new Map(view.rows.data().filter(({ status }) => status === "in_progress")
     .map((row) => [row.unit, row]));
+  const pooled = (row) =>
+    row && { k: row.pooled_k, n: row.pooled_n, percent: row.pooled_percent };
   const lines = [
     [unit, say.ownRatings, rows.get(unit)],
-    ...below.map((id) => {
-      const row = rows.get(id);
-      return [id, nameOf("unit", id), row && { k: row.pooled_k, n: row.pooled_n, percent: row.pooled_percent }];
-    }),
+    ...below.map((id) => [id, nameOf("unit", id), pooled(rows.get(id))]),
   ];
   const more = (unitsBelow.value.get(unit)?.length ?? 0) - below.length;
   return html`
@@ -286,9 +291,7 @@ function Below({ view, unit }) {
                 <td>${percent(row?.percent ?? null)}</td>
                 <td>${integer(row?.k ?? 0)}</td><td>${integer(row?.n ?? 0)}</td>
                 <td>
-                  ${id !== unit && heads.has(id) && html`
-                    <a href=${toFigure(heads.get(id))}>${nameOf("manager", heads.get(id).manager)}</a>
-                  `}
+                  ${id !== unit && heads.has(id) && html`<${Head} data=${heads.get(id)} />`}
                 </td>
               </tr>
             `)}
@@ -298,4 +301,8 @@ function Below({ view, unit }) {
       ${more > 0 && html`<p class="about">${say.andMore(more)}</p>`}
     </section>
   `;
+}
+
+function Head({ data }) {
+  return html`<a href=${toFigure(data)}>${nameOf("manager", data.manager)}</a>`;
 }

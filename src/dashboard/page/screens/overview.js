@@ -2,7 +2,7 @@
 
 import { isNarrow } from "../choices.js";
 import { second, totals, useView } from "../figures.js";
-import { integer, mean, percent, share, signed, time } from "../format.js";
+import { NONE, integer, mean, percent, share, signed, time } from "../format.js";
 import { html } from "../html.js";
 import { metrics, sources } from "../intake.js";
 import { RATINGS_MIN, changesCount, movers, news } from "../movers.js";
@@ -149,7 +149,8 @@ function Ranking() {
   return html`
     <section class="card ranking" aria-labelledby="ranking-title">
       <h2 id="ranking-title">${region === "" ? say.ranking : say.rankingInRegion}</h2>
-      ${region === "" ? html`<${ByMean} agency=${agency} />` : html`<${InRegion} region=${region} />`}
+      ${region === "" && html`<${ByMean} agency=${agency} />`}
+      ${region !== "" && html`<${InRegion} region=${region} />`}
     </section>
   `;
 }
@@ -160,8 +161,9 @@ function ByMean({ agency }) {
   const view = useView("agencies");
   const quarters = useView("agency_quarters");
   const all = view.rows.data();
-  const last = quarters.rows.data().reduce((last, row) => row.quarter > last ? row.quarter : last, "");
-  const formed = quarters.rows.data().filter((row) => row.quarter === last);
+  const byQuarter = quarters.rows.data();
+  const last = byQuarter.reduce((last, { quarter }) => (quarter > last ? quarter : last), "");
+  const formed = byQuarter.filter((row) => row.quarter === last);
   const places = ranks(all, (row) => row.agency, (row) => row.mean);
   const before = ranks(formed, (row) => row.agency, (row) => row.mean);
   const rows = all.filter((row) => [row.agency, ""].includes(agency))
@@ -179,15 +181,16 @@ function ByMean({ agency }) {
         <tbody>
           ${rows.slice(0, RANKED_MAX).map((row) => html`
             <tr key=${row.agency}>
-              <td class="place">${places.get(row.agency) ?? "–"}</td>
+              <td class="place">${places.get(row.agency) ?? NONE}</td>
               <th scope="row">
-                <a href=${to("agencies", { agency: row.agency })} title=${nameOf("agency", row.agency)}>
+                <a href=${to("agencies", { agency: row.agency })}
+                  title=${nameOf("agency", row.agency)}>
                   ${nameOf("agency", row.agency)}
                 </a>
               </th>
               <td class="wide-cell">
-                <${Bar} part=${Math.max(0, (row.mean ?? 0) - least)} whole=${100 - least} kind="mean"
-                  mark=${90 - least} />
+                <${Bar} part=${Math.max(0, (row.mean ?? 0) - least)} whole=${100 - least}
+                  kind="mean" />
               </td>
               <td>${mean(row.mean)}</td>
               <td><${Moved} from=${before.get(row.agency)} to=${places.get(row.agency)} /></td>
@@ -201,7 +204,9 @@ function ByMean({ agency }) {
 
 /** By how many places up or down; higher places have smaller numbers. */
 export function Moved({ from, to }) {
-  if (from === undefined || to === undefined || from === to) return html`<span class="faint">–</span>`;
+  if (from === undefined || to === undefined || from === to) {
+    return html`<span class="faint">${NONE}</span>`;
+  }
   const direction = to < from ? "up" : "down";
   return html`
     <span class="delta" data-direction=${direction}>
@@ -229,7 +234,9 @@ function InRegion({ region }) {
           ${rows.map((row) => html`
             <tr key=${row.agency}>
               <th scope="row">
-                <a href=${to("managers", { agency: row.agency })}>${nameOf("agency", row.agency)}</a>
+                <a href=${to("managers", { agency: row.agency })}>
+                  ${nameOf("agency", row.agency)}
+                </a>
               </th>
               <td>${percent(row.percent)}</td><td>${integer(row.n)}</td>
             </tr>
@@ -314,6 +321,7 @@ function News() {
 
 function whose({ data }) {
   if (data.manager) return nameOf("manager", data.manager);
-  if (data.scope) return data.scope === "region" ? regionName(data.id) : nameOf(data.scope, data.id);
+  if (data.scope === "region") return regionName(data.id);
+  if (data.scope) return nameOf(data.scope, data.id);
   return data.region ? regionName(data.region) : nameOf("agency", data.agency);
 }

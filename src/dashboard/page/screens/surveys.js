@@ -1,5 +1,5 @@
-// Surveys and deadlines: each day's list of the phone centre with its shortfall (p. 7.8), and what is
-// due or overdue: SMS offers, calls, answers to reviews (p. 7.4, 7.9, 9.5).
+// Surveys and deadlines: each day's list of the phone centre with its shortfall (p. 7.8), and what
+// is due or overdue: SMS offers, calls, answers to reviews (p. 7.4, 7.9, 9.5).
 
 import { computed, signal } from "../vendor/signals-core.mjs";
 import { useEffect } from "../vendor/hooks.mjs";
@@ -112,15 +112,14 @@ function Day({ day }) {
   const view = useView("survey_lists", [["day", day]]);
   const { agency = "", region = "", sort = "-shortfall" } = query.value;
   const isWanted = matching(agency, region, namesTurn.value);
-  const sums = view.rows.data().reduce((sum, { replies, wanted, drawn }) => {
-    return { replies: sum.replies + replies, wanted: sum.wanted + wanted, drawn: sum.drawn + drawn };
-  }, { replies: 0, wanted: 0, drawn: 0 });
+  const rows = view.rows.data();
+  const sum = (column) => rows.reduce((sum, row) => sum + row[column], 0);
   return html`
     <dl class="facts">
-      <${Fact} label=${say.replies} value=${integer(sums.replies)} />
-      <${Fact} label=${say.wanted} value=${integer(sums.wanted)} />
-      <${Fact} label=${say.drawn} value=${integer(sums.drawn)} />
-      <${Fact} label=${say.shortfall} value=${integer(Math.max(0, sums.wanted - sums.drawn))} />
+      <${Fact} label=${say.replies} value=${integer(sum("replies"))} />
+      <${Fact} label=${say.wanted} value=${integer(sum("wanted"))} />
+      <${Fact} label=${say.drawn} value=${integer(sum("drawn"))} />
+      <${Fact} label=${say.shortfall} value=${integer(sum("wanted") - sum("drawn"))} />
     </dl>
     <${DataTable} name="lists" view=${view} caption=${say.surveyLists} columns=${columns.value}
       sort=${sort} onSort=${(sort) => set({ sort })} matches=${isWanted}
@@ -184,7 +183,7 @@ function Deadlines() {
             <dl class="facts">
               ${STATES.map((state) => html`
                 <${Fact} key=${state} id=${`${kind}-${state}`} label=${say.deadlineStates[state]}
-                  kind=${state === "overdue" && known?.[kind].overdue.rows.length > 0 ? "bad" : undefined}
+                  kind=${isLate(state, known?.[kind]) ? "bad" : undefined}
                   value=${counted(known?.[kind][state])} />
               `)}
             </dl>
@@ -195,6 +194,8 @@ function Deadlines() {
     </section>
   `;
 }
+
+const isLate = (state, lists) => state === "overdue" && lists?.overdue.rows.length > 0;
 
 function counted(list) {
   if (list === undefined) return "…";

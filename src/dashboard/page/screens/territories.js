@@ -20,11 +20,14 @@ import { Fact, Value } from "../parts/value.js";
 
 const STEPS = 6;
 const MONTHS = 13;
-/** What tiles are coloured by: the value of a row, and how it is written where there is little room. */
+/** What tiles are coloured by: the value of a row, and how it is written in little room. */
 const MEASURES = {
   percent: [(row) => row.percent, average],
   average: [(row) => row.average, average],
-  rated: [(row) => (row.facts === 0 ? null : row.records / row.facts), (_, row) => share(row.records, row.facts)],
+  rated: [
+    (row) => (row.facts === 0 ? null : row.records / row.facts),
+    (_, row) => share(row.records, row.facts),
+  ],
   n: [(row) => row.n, compact],
   facts: [(row) => row.facts, compact],
 };
@@ -122,7 +125,8 @@ function Legend({ steps, values, measure }) {
     <ol class="tile-legend" aria-label=${say.legend}>
       ${Array.from({ length: STEPS }, (_, at) => html`
         <li key=${at}>
-          <i data-step=${at}></i>${write(bounds[at])}${at === STEPS - 1 && ` – ${write(bounds[at + 1])}`}
+          <i data-step=${at}></i>${write(bounds[at])}
+          ${at === STEPS - 1 && ` – ${write(bounds[at + 1])}`}
         </li>
       `)}
       <li><i data-step="none"></i>${say.noRatings}</li>
@@ -144,7 +148,8 @@ function step(event, box) {
     const aside = Math.abs((column - from.column) * dy) + Math.abs((row - from.row) * dx);
     return along > 0 ? along + 3 * aside : Infinity;
   };
-  const nearest = TILES.reduce((best, tile) => (distance(tile) < distance(best) ? tile : best), from);
+  const nearer = (best, tile) => (distance(tile) < distance(best) ? tile : best);
+  const nearest = TILES.reduce(nearer, from);
   if (nearest === from) return;
   for (const tile of box.querySelectorAll("[tabindex='0']")) tile.tabIndex = -1;
   const tile = box.querySelector(`[data-okato="${nearest.okato}"]`);

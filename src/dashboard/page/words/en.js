@@ -51,7 +51,8 @@ export default {
     manager_periods: "managers", agencies: "agencies", agency_quarters: "quarters",
     territories: "territories", units: "units", services: "services", months: "months",
     rankings: "rankings", mfcs: "MFCs", survey_sample: "sample", deadlines: "deadlines",
-    conservation: "conservation", directory: "directory", survey_lists: "survey lists", pending: "pending", refused: "refusals",
+    conservation: "conservation", directory: "directory", survey_lists: "survey lists",
+    pending: "pending", refused: "refusals",
   },
 
   satisfaction: "Satisfaction",
@@ -74,7 +75,8 @@ export default {
   ratings: "Ratings",
   scoresAbout: "Ratings by criterion: SMS, phone survey, kiosks (p. 16)",
   movers: "Rose and fell in the last hour",
-  moversAbout: (least) => `Since the page was opened, an hour at most; values of ${least} ratings or more`,
+  moversAbout: (least) =>
+    `Since the page was opened, an hour at most; values of ${least} ratings or more`,
   moversEmpty: "No changes yet.",
   news: "What just changed",
   newsCount: (n) => `changes so far: ${n}`,
@@ -180,7 +182,8 @@ export default {
   periodOf: (n) => `period ${n}`,
   why: (percent) => `Why ${percent}?`,
   formula12: "p. 12: positive ratings by the five criteria and integral ones, of all such ratings",
-  formula13: "p. 13: the ratings of p. 12 and those of the EPGU by eight criteria, of all such ratings",
+  formula13:
+    "p. 13: the ratings of p. 12 and those of the EPGU by eight criteria, of all such ratings",
   goal: "To the target",
   reached: "Within reach: there are enough positive ratings",
   missing: (n) =>
@@ -197,7 +200,8 @@ export default {
   },
   goalRunning: "The period is running: it is judged once its 12 months have passed.",
   beside: "Beside it, not in the value",
-  besideAbout: "All pending and refused messages of the node: whose value they would be in is not known.",
+  besideAbout:
+    "All pending and refused messages of the node: whose value they would be in is not known.",
   toData: "Reasons and codes",
   unitMonths: "Months of the unit",
   month: "Month",

@@ -1,12 +1,5 @@
 // What the page says in Russian; the same keys as in English. Terms as the Order writes them.
 
-/** «1 оценка», «2 оценки», «5 оценок». */
-function plural(n, one, few, many) {
-  const [last, tens] = [n % 10, Math.floor(n / 10) % 10];
-  if (tens === 1 || last === 0 || last > 4) return many;
-  return last === 1 ? one : few;
-}
-
 const number = new Intl.NumberFormat("ru-RU");
 
 export default {
@@ -58,7 +51,8 @@ export default {
     manager_periods: "руководители", agencies: "ведомства", agency_quarters: "кварталы",
     territories: "регионы", units: "подразделения", services: "услуги", months: "месяцы",
     rankings: "рейтинги", mfcs: "МФЦ", survey_sample: "выборка", deadlines: "сроки",
-    conservation: "учёт сообщений", directory: "справочник", survey_lists: "списки опроса", pending: "ожидающие", refused: "отказы",
+    conservation: "учёт сообщений", directory: "справочник", survey_lists: "списки опроса",
+    pending: "ожидающие", refused: "отказы",
   },
 
   satisfaction: "Удовлетворённость",
@@ -190,8 +184,10 @@ export default {
   formula13: "п. 13: оценки по п. 12 и оценки с ЕПГУ по восьми критериям, ко всем таким оценкам",
   goal: "До цели",
   reached: "Достигается: положительных оценок достаточно",
-  missing: (n) =>
-    `Не хватает ${number.format(n)} ${plural(n, "положительной оценки", "положительных оценок", "положительных оценок")} подряд`,
+  missing: (n) => {
+    const what = n % 10 === 1 && n % 100 !== 11 ? "положительной оценки" : "положительных оценок";
+    return `Не хватает ${number.format(n)} ${what} подряд`;
+  },
   outOfReach: "Недостижимо: уже есть отрицательные оценки",
   goalPercent: "Порог",
   targetSet: "Установлена",
@@ -204,7 +200,8 @@ export default {
   },
   goalRunning: "Период ещё идёт: оценка даётся, когда пройдут его 12 месяцев.",
   beside: "Рядом, но не в значении",
-  besideAbout: "Все ожидающие и отклонённые сообщения узла: к какому значению они отошли бы, неизвестно.",
+  besideAbout:
+    "Все ожидающие и отклонённые сообщения узла: к какому значению они отошли бы, неизвестно.",
   toData: "Причины и коды",
   unitMonths: "Месяцы подразделения",
   month: "Месяц",
