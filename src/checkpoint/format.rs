@@ -44,6 +44,8 @@ pub struct Head {
     pub hour: Option<Hour>,
     /// The latest time of receipt, microseconds since 1970.
     pub latest: i64,
+    /// Where the horizon cut last, microseconds since 1970.
+    pub cut: Option<i64>,
     /// What it must come to.
     pub chain: Chain,
 }
@@ -268,6 +270,7 @@ mod tests {
             events: 3,
             hour: Some(Hour(9)),
             latest: 5,
+            cut: None,
             chain: Chain::default(),
         }
     }

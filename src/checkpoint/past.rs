@@ -61,6 +61,9 @@ impl Past {
     ) -> Result<Past, CheckpointError> {
         let mut past = Past::beginning(head, switches);
         past.horizon.see(past.head.latest);
+        if let Some(cut) = past.head.cut {
+            past.horizon.cut_before(cut);
+        }
         if let Some(hour) = past.head.hour {
             past.horizon.strike(hour);
         }
@@ -143,8 +146,11 @@ impl Past {
     }
 
     fn close_epoch(&mut self) {
-        let struck = std::mem::take(&mut self.struck);
-        let Some(cut) = self.horizon.cut().filter(|_| struck) else { return };
+        if !std::mem::take(&mut self.struck) {
+            return;
+        }
+        let Some(cut) = self.horizon.cut() else { return };
+        self.head.cut = Some(cut);
         let (settled, switches) = (&mut self.settled, &self.switches);
         let mut all = Vec::new();
         self.ledger.retire(cut, |record, messages| {

@@ -128,6 +128,7 @@ fn gather(order: &Order) -> anyhow::Result<Past> {
                 events: 0,
                 hour: None,
                 latest: i64::MIN,
+                cut: None,
                 chain: Chain::default(),
             };
             (Past::beginning(head, switches), reader)

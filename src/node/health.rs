@@ -112,7 +112,11 @@ async fn status(State(health): State<Arc<Health>>) -> Json<Value> {
         "epoch_at_ms": standing.served.map(|served| served.wall_ms),
         "age_ms": age_ms,
         "accepted": standing.accepted,
-        "rules": { "integral": health.rules.integral, "attribution": health.rules.attribution },
+        "rules": {
+            "integral": health.rules.integral,
+            "attribution": health.rules.attribution,
+            "horizon_days": health.rules.horizon_days,
+        },
         "worker": {
             "stage": standing.worker.name(),
             "pid": standing.worker_pid,

@@ -227,6 +227,9 @@ fn announce(config: &Config, address: SocketAddr) {
     }
     info!("data in {}, {workers} worker threads", data.display());
     info!("rules in force: integral = {}, attribution = {}", rules.integral, rules.attribution);
+    if rules.horizon_days > 0 {
+        info!("records close {} days after their last message", rules.horizon_days);
+    }
 }
 
 /// Starts a thread, and yields what it comes to.
