@@ -9,13 +9,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use dataflows::views::View;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -23,7 +23,7 @@ use super::status::{LogStage, Standing, Status, WorkerStage};
 use super::supervise::Supervisor;
 use crate::door::Door;
 use crate::http::live::Live;
-use crate::http::problem;
+use crate::http::problem::{self, Problem};
 use crate::rules::Rules;
 use crate::views::Served;
 
@@ -134,19 +134,33 @@ async fn status(State(health): State<Arc<Health>>) -> Json<Value> {
     }))
 }
 
+/// Which epoch, the last complete one if none is given.
+#[derive(Debug, Deserialize)]
+struct OfEpoch {
+    epoch: Option<u64>,
+}
+
 /// `{"epoch", "views": {view: digest}, "link": {"epoch", "digest"}}`: what tells whether two nodes,
-/// or a node and a replay of its log, have the same rows; null until the first epoch is complete.
-async fn digests(State(health): State<Arc<Health>>) -> Json<Value> {
-    let standing = health.status.standing();
-    let Some(served) = standing.served else { return Json(Value::Null) };
-    let digest =
-        |view: View| (view.name().to_owned(), json!(standing.chain.view(view).to_string()));
-    let link = standing.chain.latest();
-    Json(json!({
-        "epoch": served.epoch(),
-        "views": View::ALL.map(digest).into_iter().collect::<serde_json::Map<_, _>>(),
+/// or a node and a replay of its log, have the same rows. `?epoch=` asks for one that the history
+/// reaches back to; `link`, the end of the chain of hours, is of the last.
+async fn digests(
+    State(health): State<Arc<Health>>,
+    Query(OfEpoch { epoch }): Query<OfEpoch>,
+) -> Result<Json<Value>, Problem> {
+    let served = health.served.epoch().ok_or_else(Problem::not_ready)?;
+    let epoch = epoch.unwrap_or(served);
+    let digests = health.served.digests(epoch).ok_or_else(|| {
+        let detail = format!("the history does not reach back to epoch {epoch}, or it is to come");
+        Problem::new(StatusCode::NOT_FOUND, "unknown_epoch", detail)
+    })?;
+    let views = View::ALL.into_iter().zip(digests);
+    let views = views.map(|(view, digest)| (view.name().to_owned(), json!(digest.to_string())));
+    let link = health.status.standing().chain.latest();
+    Ok(Json(json!({
+        "epoch": epoch,
+        "views": views.collect::<serde_json::Map<_, _>>(),
         "link": { "epoch": link.epoch, "digest": link.digest.to_string() },
-    }))
+    })))
 }
 
 impl Readiness {
