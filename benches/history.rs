@@ -1,5 +1,5 @@
-//! What a start costs as history grows: `cargo bench --bench history -- 1 5 10 20` (millions of
-//! events, two years up to today) prints a row for each, with and without a horizon of 90 days.
+//! What a start costs as history grows: `cargo build --release; cargo run --release --example history -- 1 5 10 20`
+//! (millions of events, two years up to today) prints a row for each, with and without a horizon of 90 days.
 //!
 //! Writes a log as a node would have written it in those two years, hours and all, then starts the
 //! program on it: first with nothing but the log, then from a checkpoint. Memory is what is
@@ -111,6 +111,15 @@ fn write_log(data: &Path, events: u64) {
     years.writer.close().expect("room on the disk");
 }
 
+/// The program, built beside this one.
+fn program() -> std::path::PathBuf {
+    let mine = std::env::current_exe().expect("it has a file");
+    let examples = mine.parent().expect("it is in a directory");
+    let program = examples.with_file_name("otklik");
+    assert!(program.exists(), "cargo build --release makes {}", program.display());
+    program
+}
+
 struct Node {
     child: Child,
     url: String,
@@ -118,7 +127,7 @@ struct Node {
 
 impl Node {
     fn start(data: &Path, horizon: u32, checkpoint_events: u64) -> Node {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_otklik"))
+        let mut child = Command::new(program())
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .env("OTKLIK_RULES_HORIZON_DAYS", horizon.to_string())

@@ -8,6 +8,7 @@ pub mod checkpoints;
 pub mod commit;
 pub mod health;
 pub mod metrics;
+mod progress;
 pub mod status;
 pub mod supervise;
 
@@ -98,6 +99,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let node = start(config, program).await?;
         let stop = node.stop.clone();
+        tokio::spawn(progress::show(Arc::clone(&node.status)));
         tokio::spawn(async move {
             for signals in 0.. {
                 tokio::select! {
