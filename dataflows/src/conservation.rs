@@ -90,8 +90,7 @@ fn verdict(placing: &Placing, electronic: bool) -> Option<Verdict> {
 pub fn rows<'s>(verdicts: Rows<'s, Verdict>, always: Rows<'s, ()>) -> Rows<'s, Row> {
     let totals = verdicts.clone().explode(|verdict| {
         // A unit in a circle and a late fact are no rating messages.
-        let is_message =
-            !matches!(verdict, Verdict::Refused(_, Subject::Unit | Subject::Record));
+        let is_message = !matches!(verdict, Verdict::Refused(_, Subject::Unit | Subject::Record));
         is_message.then(|| ((), Totals::of(verdict)))
     });
     let conservation = totals
