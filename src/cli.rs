@@ -12,7 +12,7 @@ use crate::node::{self, ServeArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::verify::{self, VerifyArgs};
 use crate::watch::{self, WatchArgs};
-use crate::{telemetry, worker};
+use crate::{checkpoint, telemetry, worker};
 
 /// Satisfaction values of public services, live and exact, under Order N 120 of the Ministry of
 /// Economic Development of Russia.
@@ -49,6 +49,9 @@ enum Command {
     /// Run the dataflow for a node, which starts this by itself
     #[command(hide = true)]
     Worker,
+    /// Make a checkpoint for a node, which starts this by itself
+    #[command(hide = true)]
+    Checkpoint,
 }
 
 /// Runs the program: 0 done, 1 failed, 2 wrong usage.
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Log(args) => log_command::run(args),
         Command::Worker => worker::run(),
+        Command::Checkpoint => checkpoint::run(),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "otklik", &mut std::io::stdout());
             Ok(())

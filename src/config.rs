@@ -29,6 +29,7 @@ pub struct Config {
     pub epoch_ms: u64,
     pub rules: Rules,
     pub log: Log,
+    pub checkpoint: Checkpoint,
     pub limits: Limits,
     pub history: History,
     pub live: Live,
@@ -41,6 +42,15 @@ pub struct Config {
 #[expect(missing_docs, reason = "config/default.toml describes every key")]
 pub struct Log {
     pub segment_bytes: u64,
+}
+
+/// `[checkpoint]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml describes every key")]
+pub struct Checkpoint {
+    pub events: u64,
+    pub seconds: u64,
 }
 
 /// `[limits]`
@@ -196,8 +206,8 @@ impl Config {
     }
 
     /// `(key, value, range)` of every number that has a range of its own.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 23] {
-        let Config { limits, history, live, worker, .. } = self;
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 25] {
+        let Config { limits, checkpoint, history, live, worker, .. } = self;
         const MIB: u64 = 1 << 20;
         const GIB: u64 = 1 << 30;
         [
@@ -206,6 +216,8 @@ impl Config {
             ("rules.survey_cap", u64::from(self.rules.survey_cap), 0..=u64::from(u32::MAX)),
             ("rules.horizon_days", u64::from(self.rules.horizon_days), 0..=36_500),
             ("log.segment_bytes", self.log.segment_bytes, MIB..=4 * GIB),
+            ("checkpoint.events", checkpoint.events, 0..=1_000_000_000_000),
+            ("checkpoint.seconds", checkpoint.seconds, 1..=31_536_000),
             ("limits.body_bytes", limits.body_bytes as u64, 1024..=GIB),
             ("limits.unpacked_bytes", limits.unpacked_bytes as u64, 1024..=GIB),
             ("limits.line_bytes", limits.line_bytes as u64, 256..=16 * MIB),

@@ -2,6 +2,8 @@
 
 pub mod cli;
 
+pub mod chain;
+pub mod checkpoint;
 pub mod clock;
 pub mod config;
 pub mod dashboard;

@@ -35,6 +35,8 @@ pub struct Base {
     pub epoch: Option<Epoch>,
     /// The records that are closed.
     pub closed: Arc<RoaringTreemap>,
+    /// Where the horizon cut last, microseconds since 1970; none where it has not.
+    pub cut: Option<i64>,
     /// The rows of `survey_sample` and `survey_lists`: what was drawn is never taken back.
     pub drawn: Arc<[Row]>,
 }

@@ -87,18 +87,26 @@ pub fn add(held: &mut Box<[Message]>, message: Message) -> bool {
 /// The age of a record counts from the present as clock *and* messages show it: from the earlier
 /// of the hour told last and the latest time of receipt. So neither a clock set forward nor one
 /// message from the future closes anything, and an old log replayed retires as it did live.
+/// Records retire by whole days (of UTC), at the first hour told in which a day more is too old.
 #[derive(Clone, Copy, Debug)]
 pub struct Horizon {
     /// 0 where records never retire.
     days: u32,
     hour: Hour,
     latest: i64,
+    /// Where the last cut was made.
+    cut: i64,
 }
 
 impl Horizon {
     /// Of so many days, 0 for none.
     pub fn new(days: u32) -> Horizon {
-        Horizon { days, hour: Hour::UNKNOWN, latest: i64::MIN }
+        Horizon { days, hour: Hour::UNKNOWN, latest: i64::MIN, cut: i64::MIN }
+    }
+
+    /// The last cut was made there already.
+    pub fn cut_before(&mut self, cut: i64) {
+        self.cut = cut;
     }
 
     /// It is this hour now; hours never fall.
@@ -116,11 +124,22 @@ impl Horizon {
         self.latest
     }
 
-    /// Records without a message at or after this moment retire; `None` while none do.
-    pub fn cut(&self) -> Option<i64> {
+    /// The cut that is due at an hour that has just struck: records without a message at or after
+    /// this moment retire. `None` where no day more is too old.
+    pub fn cut(&mut self) -> Option<i64> {
+        if self.days == 0 || self.latest == i64::MIN {
+            return None;
+        }
         let present = self.hour.micros().min(self.latest);
-        let age = i64::from(self.days) * DAY_MICROS;
-        (self.days > 0 && self.latest > i64::MIN).then(|| present.saturating_sub(age))
+        let cut = (present.div_euclid(DAY_MICROS) - i64::from(self.days)) * DAY_MICROS;
+        let is_later = cut > self.cut;
+        self.cut = self.cut.max(cut);
+        is_later.then_some(cut)
+    }
+
+    /// Where the last cut was made, `i64::MIN` where none was.
+    pub fn last_cut(&self) -> i64 {
+        self.cut
     }
 }
 
@@ -177,12 +196,16 @@ mod tests {
     fn the_present_is_what_clock_and_messages_agree_on() {
         let mut horizon = Horizon::new(1);
         assert_eq!(horizon.cut(), None);
-        horizon.see(5 * DAY_MICROS);
-        horizon.strike(Hour(48));
+        horizon.see(5 * DAY_MICROS + 7);
+        horizon.strike(Hour(2 * 24 + 3));
         assert_eq!(horizon.cut(), Some(DAY_MICROS));
+        horizon.strike(Hour(2 * 24 + 5));
+        assert_eq!(horizon.cut(), None, "no day more");
         horizon.strike(Hour(24 * 3650));
         assert_eq!(horizon.cut(), Some(4 * DAY_MICROS));
-        let off = Horizon { days: 0, ..horizon };
+        assert_eq!(horizon.last_cut(), 4 * DAY_MICROS);
+        let mut off = Horizon { days: 0, ..Horizon::new(1) };
+        off.see(9 * DAY_MICROS);
         assert_eq!(off.cut(), None);
     }
 }

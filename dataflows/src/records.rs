@@ -175,6 +175,9 @@ pub fn records<'s>(
     }
     let mut ledger = Ledger::new(Arc::clone(&base.closed));
     let mut horizon = Horizon::new(switches.horizon_days);
+    if let Some(cut) = base.cut {
+        horizon.cut_before(cut);
+    }
     let restored = base.epoch;
     per_epoch(heard, "Records", move |epoch, mut heard, output| {
         heard.sort_unstable();
@@ -201,7 +204,10 @@ pub fn records<'s>(
             }
         }
         judge.conclude();
-        if let Some(cut) = horizon.cut().filter(|_| struck && restored != Some(epoch)) {
+        if struck
+            && restored != Some(epoch)
+            && let Some(cut) = horizon.cut()
+        {
             ledger.retire(cut, |record, messages| judge.retire(record, messages));
         }
     })

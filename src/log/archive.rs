@@ -41,7 +41,7 @@ pub fn archive(data: &Path, before: u32) -> Result<Archived, ReadError> {
     let log = directory(data);
     let segments = Segments::list(&log)?;
     let mut archived = Archived::default();
-    for segment in segments.unpacked..before.min(segments.last) {
+    for segment in segments.files.range(..before.min(segments.last)).copied() {
         let (id, entry) = pack(&log, segment)?;
         let mut manifest = Manifest::read(&log)?.unwrap_or(Manifest { log: id, entries: vec![] });
         manifest.put(entry);

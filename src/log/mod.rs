@@ -81,6 +81,14 @@ impl FileError {
     }
 }
 
+/// The number that all files of the log of a data directory carry.
+///
+/// # Errors
+/// There is no log, or its first segment is damaged.
+pub fn id(data: &Path) -> Result<u64, ReadError> {
+    Reader::open(data).map(|reader| reader.log())
+}
+
 /// Where the segments are.
 fn directory(data: &Path) -> PathBuf {
     data.join("log")

@@ -1,6 +1,5 @@
 //! Reading a log to its end, and telling an unfinished end from a damaged one.
 
-use std::ops::Range;
 use std::path::Path;
 
 use super::format::{Damage, FRAME_BYTES_MAX, Fault, FrameHeader, HEADER_BYTES, Watermark};
@@ -91,7 +90,9 @@ impl Whole {
         }
         let start = reader.position();
         if at.is_some() {
-            check_headers(&directory, segments.unpacked..start.segment, reader.log())?;
+            // Of the archived ones the manifest has been read.
+            let files = segments.files.range(..start.segment).copied();
+            check_headers(&directory, files, reader.log())?;
         }
         let bytes = lengths.iter().sum();
         let before: u64 = lengths.iter().take(start.segment as usize - 1).sum();
@@ -206,7 +207,11 @@ impl Whole {
 }
 
 /// Whether segments that will not be read are those of this log, in their order.
-fn check_headers(directory: &Path, segments: Range<u32>, log: u64) -> Result<(), ReadError> {
+fn check_headers(
+    directory: &Path,
+    segments: impl Iterator<Item = u32>,
+    log: u64,
+) -> Result<(), ReadError> {
     let (mut sequence, mut epoch) = (0, 0);
     for segment in segments {
         let (_, header) = Window::open(directory, segment)?;

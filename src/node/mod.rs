@@ -4,6 +4,7 @@
 //! its own) → [`Served`] → HTTP. Each arrow is a bounded queue or the latest of something; nothing
 //! upstream waits for anything downstream.
 
+pub mod checkpoints;
 pub mod commit;
 pub mod health;
 pub mod metrics;
@@ -35,6 +36,7 @@ use crate::http::listen::Bounded;
 use crate::http::live::Live;
 use crate::http::{self, problem};
 use crate::views::{Bounds, Served};
+use checkpoints::Maker;
 use commit::{LogError, Work};
 use health::Health;
 use status::Status;
@@ -182,6 +184,15 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
         let supervisor = Arc::clone(&supervisor);
         thread("log", move || commit::run(&config, &queue, &status, &supervisor))?
     };
+    let maker = Maker::default();
+    let made = {
+        let (config, status) = (Arc::clone(&config), Arc::clone(&status));
+        let (supervisor, maker, program) =
+            (Arc::clone(&supervisor), maker.clone(), program.clone());
+        thread("checkpoints", move || {
+            checkpoints::run(&config, &program, &status, &supervisor, &maker);
+        })?
+    };
     let worker_ended = {
         let (served, status) = (Arc::clone(&served), Arc::clone(&status));
         let supervisor = Arc::clone(&supervisor);
@@ -194,7 +205,8 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
             });
         })?
     };
-    let parts = Parts { stop: stop.clone(), status: Arc::clone(&status), supervisor, log };
+    let parts =
+        Parts { stop: stop.clone(), status: Arc::clone(&status), supervisor, log, maker, made };
     let ended = tokio::spawn(parts.until_the_end(listener, routes, log_ended, worker_ended));
     Ok(Running { address, served, status, stop, ended })
 }
@@ -230,6 +242,9 @@ fn announce(config: &Config, address: SocketAddr) {
     }
     info!("data in {}, {workers} worker threads", data.display());
     info!("rules in force: integral = {}, attribution = {}", rules.integral, rules.attribution);
+    if rules.horizon_days > 0 {
+        info!("records close {} days after their last message", rules.horizon_days);
+    }
 }
 
 /// Starts a thread, and yields what it comes to.
@@ -252,6 +267,8 @@ struct Parts {
     status: Arc<Status>,
     supervisor: Arc<Supervisor>,
     log: SyncSender<Work>,
+    maker: Maker,
+    made: oneshot::Receiver<()>,
 }
 
 impl Parts {
@@ -284,6 +301,10 @@ impl Parts {
             }
         };
         self.supervisor.stop();
+        self.maker.kill();
+        if tokio::time::timeout(THREADS_GRACE, self.made).await.is_err() {
+            warn!("the process that makes a checkpoint did not end, and is left to itself");
+        }
         if tokio::time::timeout(THREADS_GRACE, worker_ended).await.is_err() {
             warn!("the worker did not end, and is left to notice that the node is gone");
         }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use anyhow::Context;
-use dataflows::graph::Base;
 use dataflows::domain::{Epoch, Input};
+use dataflows::graph::Base;
 use dataflows::views::{Row, View};
 
 use super::recompute::{VIEWS, Views, key};

@@ -1,10 +1,15 @@
 //! Which records can no longer change, and what came for them all the same.
+//!
+//! A record closes when its last message is older than so many whole days, counted in UTC, and an
+//! hour is told that is the first of a day, or the first after messages of a later day.
 
 use std::collections::{HashMap, HashSet};
 
 use dataflows::calendar::Hour;
 use dataflows::domain::{Channel, Record};
-use jiff::{SignedDuration, Timestamp};
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use jiff::{Timestamp, ToSpan};
 
 use super::message::Message;
 use super::sample::Records;
@@ -15,6 +20,8 @@ pub struct Horizon {
     /// The latest time of receipt in the log so far.
     latest: Timestamp,
     closed: HashSet<Record>,
+    /// The first day that was young enough when records were closed last.
+    since: Option<Date>,
     /// Rating messages that came too late, by channel.
     pub late_ratings: HashMap<Channel, u64>,
     /// Everything else that did.
@@ -28,6 +35,7 @@ impl Horizon {
             days: i64::from(days),
             latest: Timestamp::MIN,
             closed: HashSet::new(),
+            since: None,
             late_ratings: HashMap::new(),
             late_others: 0,
         }
@@ -54,10 +62,15 @@ impl Horizon {
             return;
         }
         let present = moment(hour.micros()).min(self.latest);
-        let Ok(oldest) = present.checked_sub(SignedDuration::from_hours(24 * self.days)) else {
+        let Ok(since) = Offset::UTC.to_datetime(present).date().checked_sub(self.days.days()) else {
             return;
         };
-        let is_old = |messages: &[Message]| messages.iter().all(|m| moment(m.instant()) < oldest);
+        if self.since.is_some_and(|before| since <= before) {
+            return;
+        }
+        self.since = Some(since);
+        let day = |message: &Message| Offset::UTC.to_datetime(moment(message.instant())).date();
+        let is_old = |messages: &[Message]| messages.iter().all(|message| day(message) < since);
         let old = records.iter().filter(|(_, messages)| is_old(messages));
         self.closed.extend(old.map(|(record, _)| *record));
     }

@@ -194,9 +194,11 @@ impl Served {
 
     /// What goes on from the first epoch: the history that was kept, if it ends here.
     fn first_history(&self, epoch: Epoch, digests: Digests) -> History {
+        // Equal digests after its last epoch: nothing has changed in between.
         let goes_on =
-            |held: &History| held.last() == epoch && held.digests(epoch) == Some(&digests);
-        if let Some(history) = lock(&self.kept).take().filter(goes_on) {
+            |held: &History| held.last() <= epoch && held.digests(held.last()) == Some(&digests);
+        if let Some(mut history) = lock(&self.kept).take().filter(goes_on) {
+            history.push(epoch, None);
             let (floor, changes) = (history.floor(), history.changes());
             info!("the history goes on from epoch {epoch}: {changes} changes since {floor}");
             return history;

@@ -163,7 +163,8 @@ fn pieces_of_the_archive_that_are_missing_or_others_are_refused() {
     archive(original.path(), 4).expect("undamaged");
     let (theirs, _) = log();
     archive(theirs.path(), 4).expect("undamaged");
-    let cases: &[(&str, &dyn Fn(&Path))] = &[
+    type Case<'a> = (&'a str, &'a dyn Fn(&Path));
+    let cases: &[Case<'_>] = &[
         ("log segment 0002 is missing", &|data| fs::remove_file(packed(data, 2)).expect("there")),
         ("log segment 0001 is missing", &|data| fs::remove_file(manifest(data)).expect("there")),
         ("log segment 0003 is missing", &|data| {

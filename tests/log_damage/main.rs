@@ -3,13 +3,18 @@
 //! The law of all cases: what was appended is read back as it was, or opening fails and names the
 //! place. Nothing is skipped, and only an unfinished last frame is cut.
 
+mod arbitrary;
 mod archive;
 mod bits;
 mod checkpoints;
+mod command;
 mod cuts;
+mod faults;
 mod golden;
 mod history;
+mod many;
 mod pieces;
+mod power;
 mod room;
 mod tail;
 
