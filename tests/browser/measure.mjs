@@ -92,11 +92,15 @@ async function send(rate, seconds) {
 }
 
 for (const screen of ["overview", "managers?period=all"]) {
-  const { page, context, bytes } = await opened(screen);
+  const { page, session, context, bytes } = await opened(screen);
   const what = screen === "overview" ? "figure" : "row";
   await page.waitForFunction((what) => window.firstAt[what], what, { timeout: 60_000 });
   const at = await page.evaluate((what) => window.firstAt[what], what);
-  console.log(`${screen}: first ${what} after ${Math.round(at)} ms, ${bytes()} bytes so far`);
+  const { TaskDuration } = await metrics(session);
+  console.log(
+    `${screen}: first ${what} after ${Math.round(at)} ms, of which ` +
+    `${Math.round(TaskDuration * 1000)} ms of main thread; ${bytes()} bytes so far`,
+  );
   await context.close();
 }
 
