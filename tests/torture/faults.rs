@@ -42,11 +42,13 @@ async fn send(node: &mut Node) -> Sent {
     let mut number = 0;
     while number < BATCHES && sent.ended.is_none() {
         match client.post(&url).body(line(number)).send().await {
-            Ok(answer) if answer.status() == 200 && answer.bytes().await.is_ok() => {
-                let line = line(number);
-                sent.answered.insert(entry(&Event::parse(line.as_bytes()).expect("valid")));
-                number += 1;
-                continue;
+            Ok(answer) if answer.status() == 200 => {
+                if answer.bytes().await.is_ok() {
+                    let line = line(number);
+                    sent.answered.insert(entry(&Event::parse(line.as_bytes()).expect("valid")));
+                    number += 1;
+                    continue;
+                }
             }
             Ok(answer) if answer.status() == 503 => {
                 let full = answer.text().await.is_ok_and(|text| text.contains("disk_full"));
