@@ -195,7 +195,6 @@ impl Tail {
         self.group = Group { epoch, ..Group::default() };
     }
 
-
     fn read(&mut self, end: Position) -> anyhow::Result<()> {
         let mut inputs = Vec::with_capacity(BATCH_EVENTS);
         loop {
