@@ -26,12 +26,14 @@ async fn every_path_answers_as_it_is_described() {
                 let answer = node.client.get(node.url(&path)).send().await.expect("an answer");
                 let status = answer.status().as_u16().to_string();
                 let response = described.get(&status);
-                let response = response.unwrap_or_else(|| panic!("{path} is answered with {status}"));
+                let response =
+                    response.unwrap_or_else(|| panic!("{path} is answered with {status}"));
                 let form = answer.headers().get(CONTENT_TYPE);
                 let form = form.map_or("", |form| form.to_str().expect("text"));
                 let form = form.split(';').next().unwrap_or_default();
                 let reference = response["$ref"].as_str().and_then(|text| text.strip_prefix('#'));
-                let response = reference.map_or(response, |at| document.pointer(at).expect("there"));
+                let response =
+                    reference.map_or(response, |at| document.pointer(at).expect("there"));
                 let forms = response["content"].as_object();
                 let is_described = forms.is_none_or(|forms| forms.contains_key(form));
                 assert!(is_described, "{path} is answered with {status} as {form:?}");
@@ -41,7 +43,10 @@ async fn every_path_answers_as_it_is_described() {
     let wrong = ["/v1/digests?epoch=soon", "/v1/subscribers?limit=x", "/v1/nothing"];
     for path in wrong {
         let (_, code, _) = after.problem(after.client.get(after.url(path))).await;
-        assert!(["bad_request", "bad_limit", "not_found"].contains(&code.as_str()), "{path}: {code}");
+        assert!(
+            ["bad_request", "bad_limit", "not_found"].contains(&code.as_str()),
+            "{path}: {code}"
+        );
     }
     let known: Vec<&str> = document["paths"].as_object().into_iter().flatten().map(path).collect();
     for path in ["/v1/events", "/v1/live", "/v1/status", "/v1/digests", "/v1/subscribers"] {
