@@ -195,7 +195,6 @@ impl Tail {
         self.group = Group { epoch, ..Group::default() };
     }
 
-
     fn read(&mut self, end: Position) -> anyhow::Result<()> {
         let mut inputs = Vec::with_capacity(BATCH_EVENTS);
         loop {
@@ -353,7 +352,7 @@ impl Reporter {
         loop {
             let changes: Vec<_> = changes.by_ref().take(PART_ROWS).collect();
             if changes.len() < PART_ROWS {
-                let chain = self.chain.clone();
+                let chain = Box::new(self.chain.clone());
                 return say(reports, &Report::Closed { upper, changes, chain });
             }
             say(reports, &Report::Part { changes })?;

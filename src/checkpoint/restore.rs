@@ -51,9 +51,12 @@ pub fn restore(
         }
         next = parts.next_part()?;
     }
-    let base =
-        Base { epoch: Some(head.epoch),
-        cut: head.cut, closed: Arc::new(closed_ids(&ids)?), drawn: drawn.into() };
+    let base = Base {
+        epoch: Some(head.epoch),
+        cut: head.cut,
+        closed: Arc::new(closed_ids(&ids)?),
+        drawn: drawn.into(),
+    };
     let (mut feed, results) = engine::start(workers, rules, base);
     feed.close(head.epoch);
     feed.batch(0, Batch::Seen(head.latest));

@@ -137,7 +137,9 @@ impl Comparison {
         if counts.digest != claimed {
             counts.different += 1;
             let found = counts.digest;
-            self.differences.first.push(format!("{view}: digest {found} of rows said to have {claimed}"));
+            self.differences
+                .first
+                .push(format!("{view}: digest {found} of rows said to have {claimed}"));
         }
     }
 
@@ -268,7 +270,10 @@ mod tests {
                 r#"units unit=U3: not recomputed, is {"k":0,"unit":"U3"}"#,
             ]
         );
-        assert_eq!(differences.views["units"], Counts { rows: 2, different: 3, ..Counts::default() });
+        assert_eq!(
+            differences.views["units"],
+            Counts { rows: 2, different: 3, ..Counts::default() }
+        );
         assert!(!differences.is_empty());
         assert!(compare(&expected, &expected).is_empty());
     }

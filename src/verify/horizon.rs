@@ -62,7 +62,8 @@ impl Horizon {
             return;
         }
         let present = moment(hour.micros()).min(self.latest);
-        let Ok(since) = Offset::UTC.to_datetime(present).date().checked_sub(self.days.days()) else {
+        let Ok(since) = Offset::UTC.to_datetime(present).date().checked_sub(self.days.days())
+        else {
             return;
         };
         if self.since.is_some_and(|before| since <= before) {

@@ -64,7 +64,8 @@ struct DigestsOfEpoch {
 }
 
 async fn read_digests(client: &Client, url: &Url, epoch: Epoch) -> anyhow::Result<DigestsOfEpoch> {
-    let digests = url.join(&format!("v1/digests?epoch={epoch}")).context("not the URL of a node")?;
+    let digests =
+        url.join(&format!("v1/digests?epoch={epoch}")).context("not the URL of a node")?;
     let answer = client.get(digests).send().await?.error_for_status()?;
     answer.json().await.context("not the digests of an epoch")
 }
