@@ -9,7 +9,7 @@ use crate::demo::{self, DemoArgs};
 use crate::export::{self, LogArgs};
 use crate::generate::{self, GenerateArgs};
 use crate::node::{self, ServeArgs};
-use crate::replay::{self, ReplayArgs};
+use crate::replay::{self, CompareArgs, ReplayArgs};
 use crate::verify::{self, VerifyArgs};
 use crate::{telemetry, worker};
 
@@ -34,6 +34,8 @@ enum Command {
     Serve(ServeArgs),
     /// Send recorded events to a node, and measure how long it takes them
     Replay(ReplayArgs),
+    /// Tell whether two reports of replays differ by more than noise
+    Compare(CompareArgs),
     /// Recompute every view by a plain program, and compare
     Verify(VerifyArgs),
     /// Look into the log of a node
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => telemetry::init(None).and_then(|()| node::run(args)),
         Command::Demo(args) => telemetry::init(Some("warn")).and_then(|()| demo::run(args)),
         Command::Replay(args) => replay::run(args),
+        Command::Compare(args) => replay::run_compare(args),
         Command::Verify(args) => verify::run(args),
         Command::Log(args) => export::run(args),
         Command::Worker => worker::run(),

@@ -16,8 +16,12 @@ pub mod graph;
 pub mod records;
 pub mod reference;
 
+pub mod cells;
+pub mod places;
+
 pub mod assess;
 pub mod attribute;
 pub mod conservation;
+pub mod deadlines;
 pub mod rollup;
 pub mod survey;
