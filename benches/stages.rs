@@ -5,6 +5,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use dataflows::calendar::Day;
 use dataflows::domain::Input;
+use dataflows::graph::Base;
 use otklik::engine::{self, Batch};
 use otklik::event::Event;
 use otklik::generate::{Params, generate};
@@ -30,7 +31,7 @@ fn lines(text: &[u8]) -> Vec<&[u8]> {
 
 /// The views of the data, through the whole dataflow, as one epoch.
 fn dataflow(reference: &[u8], events: &[u8], workers: usize) -> Vec<dataflows::views::Row> {
-    let (mut feed, results) = engine::start(workers, &Rules::default());
+    let (mut feed, results) = engine::start(workers, &Rules::default(), Base::default());
     let collector = std::thread::spawn(move || compute::collect(results).0);
     let mut sequence = 0;
     for text in [reference, events] {

@@ -6,12 +6,12 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::compute::{self, ComputeArgs};
 use crate::demo::{self, DemoArgs};
-use crate::export::{self, LogArgs};
 use crate::generate::{self, GenerateArgs};
+use crate::log_command::{self, LogArgs};
 use crate::node::{self, ServeArgs};
 use crate::replay::{self, CompareArgs, ReplayArgs};
 use crate::verify::{self, VerifyArgs};
-use crate::{telemetry, worker};
+use crate::{checkpoint, telemetry, worker};
 
 /// Satisfaction values of public services, live and exact, under Order N 120 of the Ministry of
 /// Economic Development of Russia.
@@ -48,6 +48,9 @@ enum Command {
     /// Run the dataflow for a node, which starts this by itself
     #[command(hide = true)]
     Worker,
+    /// Make a checkpoint for a node, which starts this by itself
+    #[command(hide = true)]
+    Checkpoint,
 }
 
 /// Runs the program: 0 done, 1 failed, 2 wrong usage.
@@ -61,8 +64,9 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Compare(args) => replay::run_compare(args),
         Command::Verify(args) => verify::run(args),
-        Command::Log(args) => export::run(args),
+        Command::Log(args) => log_command::run(args),
         Command::Worker => worker::run(),
+        Command::Checkpoint => checkpoint::run(),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "otklik", &mut std::io::stdout());
             Ok(())

@@ -88,6 +88,31 @@ mod tests {
         }
     }
 
+    /// Set back by an hour, and by ten years, it goes on at its pace; and so does the clock of the
+    /// next start, which knows only the log's last epoch.
+    #[test]
+    fn a_clock_set_back_far_stops_nothing() {
+        const HOUR_MS: u64 = 3_600_000;
+        const NOW_MS: u64 = 56 * 365 * 24 * HOUR_MS;
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        for back_ms in [HOUR_MS, 10 * 365 * 24 * HOUR_MS] {
+            let mut clock = Clock { epoch_ms: 100, anchor: (0, start) };
+            let mut last = clock.epoch_at(NOW_MS, start);
+            assert_eq!(last, NOW_MS / 100);
+            for elapsed in (100..5_000).step_by(100) {
+                let epoch = clock.epoch_at(NOW_MS - back_ms + elapsed, at(elapsed));
+                assert_eq!(epoch, last + 1);
+                last = epoch;
+            }
+            let mut restarted = Clock { epoch_ms: 100, anchor: (last, start) };
+            for elapsed in (100..5_000).step_by(100) {
+                let epoch = restarted.epoch_at(NOW_MS - back_ms + elapsed, at(elapsed));
+                assert_eq!(epoch, last + elapsed / 100);
+            }
+        }
+    }
+
     #[test]
     fn a_log_from_the_future_is_continued() {
         let start = Instant::now();

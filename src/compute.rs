@@ -11,11 +11,12 @@ use std::time::Duration;
 use anyhow::Context;
 use dataflows::calendar::Day;
 use dataflows::domain::Input;
+use dataflows::graph::Base;
 use dataflows::views::{Key, Row, View};
 use differential_dataflow::consolidation::consolidate;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::engine::{self, Batch, Closed, Results};
+use crate::engine::{self, Batch, Results};
 use crate::event::{Refusal, parse_day};
 use crate::lines::{Lines, LinesError};
 use crate::rules::{Attribution, Integral, Rules};
@@ -66,6 +67,7 @@ impl ComputeArgs {
             attribution: self.attribution,
             sample_seed: self.sample_seed.clone(),
             survey_cap: self.survey_cap,
+            horizon_days: 0,
         }
     }
 }
@@ -127,7 +129,7 @@ pub fn compute(
         .map(|path| Lines::open(path, PIECE_BYTES, &read))
         .collect::<Result<Vec<_>, _>>()?;
     let bar = progress_bar(input, progress);
-    let (mut feed, results) = engine::start(workers, rules);
+    let (mut feed, results) = engine::start(workers, rules, Base::default());
     let collector = std::thread::spawn(move || collect(results));
     let (mut sequence, mut epoch, mut pieces) = (0, 1, 0);
     let mut starts = Vec::new();
@@ -164,8 +166,8 @@ pub fn compute(
 pub fn collect(mut results: Results) -> (Vec<Row>, Vec<(u64, Refusal)>) {
     let mut rows: Vec<(Row, isize)> = Vec::new();
     let mut consolidated = 0;
-    while let Some(Closed { mut changes, .. }) = results.next_closed() {
-        rows.append(&mut changes);
+    while let Some(closed) = results.next_closed() {
+        rows.append(&mut closed.changes());
         if rows.len() > 2 * consolidated + (1 << 16) {
             consolidate(&mut rows);
             consolidated = rows.len();

@@ -29,6 +29,7 @@ pub struct Config {
     pub epoch_ms: u64,
     pub rules: Rules,
     pub log: Log,
+    pub checkpoint: Checkpoint,
     pub limits: Limits,
     pub history: History,
     pub live: Live,
@@ -41,6 +42,15 @@ pub struct Config {
 #[expect(missing_docs, reason = "config/default.toml describes every key")]
 pub struct Log {
     pub segment_bytes: u64,
+}
+
+/// `[checkpoint]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml describes every key")]
+pub struct Checkpoint {
+    pub events: u64,
+    pub seconds: u64,
 }
 
 /// `[limits]`
@@ -63,6 +73,8 @@ pub struct Limits {
 #[expect(missing_docs, reason = "config/default.toml describes every key")]
 pub struct History {
     pub changes: usize,
+    pub seconds: u64,
+    pub bytes: u64,
 }
 
 /// `[live]`
@@ -71,6 +83,7 @@ pub struct History {
 #[expect(missing_docs, reason = "config/default.toml describes every key")]
 pub struct Live {
     pub subscribers: usize,
+    pub behind_epochs: usize,
     pub progress_ms: u64,
 }
 
@@ -191,15 +204,18 @@ impl Config {
     }
 
     /// `(key, value, range)` of every number that has a range of its own.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 17] {
-        let Config { limits, history, live, worker, .. } = self;
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 23] {
+        let Config { limits, checkpoint, history, live, worker, .. } = self;
         const MIB: u64 = 1 << 20;
         const GIB: u64 = 1 << 30;
         [
             ("workers", self.workers as u64, 1..=64),
             ("epoch_ms", self.epoch_ms, 10..=60_000),
             ("rules.survey_cap", u64::from(self.rules.survey_cap), 0..=u64::from(u32::MAX)),
+            ("rules.horizon_days", u64::from(self.rules.horizon_days), 0..=36_500),
             ("log.segment_bytes", self.log.segment_bytes, MIB..=4 * GIB),
+            ("checkpoint.events", checkpoint.events, 0..=1_000_000_000_000),
+            ("checkpoint.seconds", checkpoint.seconds, 1..=31_536_000),
             ("limits.body_bytes", limits.body_bytes as u64, 1024..=GIB),
             ("limits.unpacked_bytes", limits.unpacked_bytes as u64, 1024..=GIB),
             ("limits.line_bytes", limits.line_bytes as u64, 256..=16 * MIB),
@@ -208,7 +224,10 @@ impl Config {
             ("limits.requests", limits.requests as u64, 1..=10_000),
             ("limits.waiting_bytes", limits.waiting_bytes as u64, MIB..=64 * GIB),
             ("history.changes", history.changes as u64, 1000..=100_000_000),
+            ("history.seconds", history.seconds, 1..=31_536_000),
+            ("history.bytes", history.bytes, MIB..=1024 * GIB),
             ("live.subscribers", live.subscribers as u64, 1..=100_000),
+            ("live.behind_epochs", live.behind_epochs as u64, 0..=100_000),
             ("live.progress_ms", live.progress_ms, 100..=3_600_000),
             ("worker.restart_ms_max", worker.restart_ms_max, 100..=600_000),
             ("worker.silent_seconds", worker.silent_seconds, 1..=86_400),

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Flags};
+use crate::config::{Config, ConfigError, Flags};
 use crate::generate::{self, Params};
 use crate::node::{self, NodeError, Running};
 use crate::replay::{self, Pace, PerSecond, Plan, Progress};
@@ -22,6 +22,8 @@ use crate::{clock, world};
 
 /// How many days of events are made, up to today: a full accounting period and some.
 const DAYS: i32 = 400;
+/// Records older than this can no longer change (`rules.horizon_days`).
+const HORIZON_DAYS: u32 = 90;
 /// The share of the events that is loaded before the rest is sent live: so many of ten.
 const LOADED_TENTHS: u64 = 8;
 
@@ -150,7 +152,12 @@ async fn start(args: &DemoArgs, directory: &Path) -> anyhow::Result<Running> {
     let config = |listen| {
         let data = Some(directory.join("data"));
         let flags = Flags { listen: Some(listen), data, workers: None };
-        Config::load(None, std::env::vars(), flags)
+        let mut config = Config::load(None, std::env::vars(), flags)?;
+        // As most nodes should have it; what is loaded is older, and closes at the next full hour.
+        if config.rules.horizon_days == 0 {
+            config.rules.horizon_days = HORIZON_DAYS;
+        }
+        Ok::<_, ConfigError>(config)
     };
     match node::start(config(args.listen)?, program.clone()).await {
         Err(NodeError::Listen { address, .. }) => {

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use dataflows::domain::{Epoch, Input};
 use dataflows::epochs::per_epoch;
-use dataflows::graph::{self, Inputs};
+use dataflows::graph::{self, Base, Inputs};
+use dataflows::records::Outcome;
 use dataflows::views::Row;
 use differential_dataflow::consolidation::consolidate;
 use timely::dataflow::ProbeHandle;
@@ -32,6 +33,10 @@ pub enum Batch {
     Lines(Vec<u8>),
     /// As the dataflow takes them.
     Inputs(Vec<Input>),
+    /// What closed records came to, and how often.
+    Settled(Vec<(Outcome, isize)>),
+    /// Messages were received up to this moment, microseconds since 1970.
+    Seen(i64),
 }
 
 enum Message {
@@ -68,26 +73,35 @@ pub struct Results {
 pub struct Closed {
     /// The first epoch not included.
     pub upper: Epoch,
-    /// How rows changed since the one before, consolidated.
-    pub changes: Vec<(Row, isize)>,
+    /// How rows changed since the one before, epoch by epoch.
+    pub epochs: BTreeMap<Epoch, Vec<(Row, isize)>>,
 }
 
-/// Starts `workers` timely workers.
-pub fn start(workers: usize, rules: &Rules) -> (Feed, Results) {
+impl Closed {
+    /// How rows changed since the one before, consolidated.
+    pub fn changes(self) -> Vec<(Row, isize)> {
+        let mut changes: Vec<_> = self.epochs.into_values().flatten().collect();
+        consolidate(&mut changes);
+        changes
+    }
+}
+
+/// Starts `workers` timely workers, with the past that is not part of `base` still to be fed.
+pub fn start(workers: usize, rules: &Rules, base: Base) -> (Feed, Results) {
     let (said, heard) = mpsc::channel();
     let (senders, receivers): (Vec<_>, Vec<_>) =
         (0..workers).map(|_| mpsc::sync_channel(QUEUE_BATCHES)).unzip();
     let receivers: Vec<_> = receivers.into_iter().map(|r| Mutex::new(Some(r))).collect();
-    let parts = Arc::new((receivers, Mutex::new(said), switches(rules), world()));
+    let parts = Arc::new((receivers, Mutex::new(said), switches(rules), world(), base));
     let main = thread::Builder::new()
         .name("dataflow".to_owned())
         .spawn(move || {
             let guards = timely::execute(timely::Config::process(workers), move |worker| {
-                let (receivers, said, switches, world) = &*parts;
+                let (receivers, said, switches, world, base) = &*parts;
                 let messages = receivers[worker.index()].lock().expect("no panic").take();
                 let said = said.lock().expect("no panic").clone();
                 let (inputs, probe) = worker.dataflow(|scope| {
-                    let (inputs, rows) = graph::build(scope, switches, world);
+                    let (inputs, rows) = graph::build(scope, switches, world, base);
                     let said = said.clone();
                     let sink = per_epoch(
                         rows,
@@ -167,6 +181,12 @@ fn push(inputs: &mut Inputs, mut sequence: u64, batch: Batch, said: &Sender<Said
                 sequence += 1;
             }
         }
+        Batch::Settled(outcomes) => {
+            for (outcome, count) in outcomes {
+                inputs.settle(outcome, count);
+            }
+        }
+        Batch::Seen(received) => inputs.saw(received),
         Batch::Lines(text) => {
             for line in text.split(|byte| *byte == b'\n') {
                 if !line.trim_ascii().is_empty() {
@@ -235,10 +255,7 @@ impl Results {
 
     fn take_closed(&mut self) -> Closed {
         let later = self.open.split_off(&self.upper);
-        let mut changes: Vec<_> =
-            std::mem::replace(&mut self.open, later).into_values().flatten().collect();
-        consolidate(&mut changes);
-        Closed { upper: self.upper, changes }
+        Closed { upper: self.upper, epochs: std::mem::replace(&mut self.open, later) }
     }
 
     /// The lines refused so far, by their number.

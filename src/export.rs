@@ -1,109 +1,48 @@
-//! `otklik log`: what is in the log of a node, and the log as NDJSON again.
+//! Events of a log as NDJSON again: the way back of what `event` parses.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::ops::RangeInclusive;
+use std::path::Path;
 
 use dataflows::calendar::{Day, Moment};
-use dataflows::domain::{Outcome, Scores, UnitKind};
+use dataflows::domain::{Epoch, Outcome, Scores, UnitKind};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::event::{AgencyKind, Event, Key};
-use crate::log::{Whole, inspect};
+use crate::log::Whole;
 use crate::world;
 
-/// Look into the log of a node.
-#[derive(Clone, Debug, clap::Args)]
-pub struct LogArgs {
-    #[command(subcommand)]
-    command: LogCommand,
-}
-
-#[derive(Clone, Debug, clap::Subcommand)]
-enum LogCommand {
-    /// Say what is in the log: segments, epochs, events, and whether it is sound
-    Inspect {
-        /// Data directory of the node; it may be running
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
-    },
-    /// Write the events as NDJSON to standard output, as `compute` takes them
-    Export {
-        /// Data directory of the node; it may be running
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
-    },
-}
-
-/// Runs the command.
+/// Writes the events of these epochs to `out`, one a line, as `compute` takes them. The hours that
+/// the node logged are not among them; the last is told on standard error.
 ///
 /// # Errors
-/// A log that is damaged or cannot be read; standard output that cannot be written.
-pub fn run(args: &LogArgs) -> anyhow::Result<()> {
-    match &args.command {
-        LogCommand::Inspect { data } => show(data),
-        LogCommand::Export { data } => match export(data, &mut io::stdout().lock()) {
-            // The reader has seen enough, like `head`.
-            Err(error) if is_closed_pipe(&error) => Ok(()),
-            exported => exported,
-        },
-    }
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let cause = error.downcast_ref::<io::Error>();
-    cause.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-fn show(data: &Path) -> anyhow::Result<()> {
-    let found = inspect(data)?;
-    let mut by_type: BTreeMap<&str, u64> = BTreeMap::new();
-    println!("{:<14} {:>14} {:>10} {:>12}  epochs", "segment", "bytes", "frames", "events");
-    for segment in &found.segments {
-        let name = segment.file.file_name().unwrap_or_default().to_string_lossy();
-        let epochs =
-            segment.epochs.map_or("-".to_owned(), |(first, last)| format!("{first}..{last}"));
-        let (bytes, frames, events) = (segment.bytes, segment.frames, segment.events);
-        println!("{name:<14} {bytes:>14} {frames:>10} {events:>12}  {epochs}");
-        for (kind, count) in &segment.by_type {
-            *by_type.entry(kind).or_default() += count;
-        }
-    }
-    println!();
-    for (kind, count) in by_type {
-        println!("{kind:<14} {count:>14}");
-    }
-    if let Some(torn) = &found.torn {
-        println!("\nunfinished tail: {} bytes from {}: {}", torn.bytes, torn.position, torn.fault);
-    }
-    match found.damage {
-        Some(damage) => Err(damage.into()),
-        None => {
-            println!("\nsound up to {}", found.position);
-            Ok(())
-        }
-    }
-}
-
-fn export(data: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+/// A log that is damaged or cannot be read; `out` that cannot be written.
+pub fn export(
+    data: &Path,
+    epochs: &RangeInclusive<Epoch>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let mut log = Whole::open(data)?;
     let mut out = io::BufWriter::with_capacity(1 << 18, out);
     let mut now = None;
     while let Some(frame) = log.next_frame()? {
+        if frame.epoch > *epochs.end() {
+            break;
+        }
         for event in frame.events() {
             let event = event?;
             if let Event::Clock(hour) = event {
                 now = Some(hour);
-                continue;
+            } else if epochs.contains(&frame.epoch) {
+                serde_json::to_writer(&mut out, &Json(&event)).map_err(io::Error::from)?;
+                out.write_all(b"\n")?;
             }
-            serde_json::to_writer(&mut out, &Json(&event)).map_err(io::Error::from)?;
-            out.write_all(b"\n")?;
         }
     }
     out.flush()?;
     if let Some(now) = now {
         let today = now.day(world::world().zone(0));
-        eprintln!("the log's last hour is of {today}: `compute --as-of {today}`");
+        eprintln!("the last hour read is of {today}: `compute --as-of {today}`");
     }
     if let Some(torn) = log.torn() {
         eprintln!("left out: an unfinished tail of {} bytes at {}", torn.bytes, torn.position);

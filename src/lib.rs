@@ -2,6 +2,8 @@
 
 pub mod cli;
 
+pub mod chain;
+pub mod checkpoint;
 pub mod clock;
 pub mod config;
 pub mod dashboard;
@@ -24,6 +26,7 @@ pub mod compute;
 pub mod demo;
 pub mod export;
 pub mod generate;
+pub mod log_command;
 pub mod replay;
 pub mod verify;
 pub mod worker;

@@ -12,6 +12,7 @@ use dataflows::views::Row;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::chain::Chain;
 use crate::log::Position;
 use crate::rules::Rules;
 
@@ -26,6 +27,10 @@ pub enum Command {
         workers: usize,
         /// The switches of the rules.
         rules: Rules,
+        /// The worker owes a [`Report::Closed`] of this `upper` before all others, so that what was
+        /// told of that epoch can be gone on from. It is below the epoch of the first
+        /// [`Command::Advance`].
+        first: Option<Epoch>,
     },
     /// Everything before `end` is on disk, all of it in epochs below `epoch`, and no later frame
     /// will carry one below: the worker reads up to `end` and owes a [`Report::Closed`] whose
@@ -44,9 +49,18 @@ pub enum Command {
 /// Worker → node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Report {
+    /// It begins with a checkpoint: so much of it is read, for a progress bar.
+    Restoring {
+        /// The epoch it is of.
+        epoch: Epoch,
+        /// Bytes of the file read.
+        bytes: u64,
+        /// Of how many.
+        of: u64,
+    },
     /// While it reads what was there before it started: events so far, for a progress bar.
     Reading {
-        /// Events read.
+        /// Events read, those that a checkpoint stands for among them.
         events: u64,
     },
     /// A part of the changes of the [`Report::Closed`] that comes next, where they are many.
@@ -62,6 +76,8 @@ pub enum Report {
         upper: Epoch,
         /// `(row, -1 or +1)`, in no particular order.
         changes: Vec<(Row, i64)>,
+        /// The digests of all rows there are then.
+        chain: Chain,
     },
 }
 

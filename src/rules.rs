@@ -20,6 +20,9 @@ pub struct Rules {
     pub sample_seed: String,
     /// D10: how many records the phone centre can take of one list, 0 for any number.
     pub survey_cap: u32,
+    /// Days after its last message at which a record can no longer change, 0 for never. What comes
+    /// later for it is refused as `closed`.
+    pub horizon_days: u32,
 }
 
 impl Default for Rules {
@@ -29,6 +32,7 @@ impl Default for Rules {
             attribution: Attribution::default(),
             sample_seed: "otklik".to_owned(),
             survey_cap: 0,
+            horizon_days: 0,
         }
     }
 }

@@ -105,6 +105,7 @@ pub fn switches(rules: &Rules) -> Switches {
             dataflows::domain::fingerprint(&reversed),
         ),
         survey_cap: rules.survey_cap,
+        horizon_days: rules.horizon_days,
     }
 }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use dataflows::calendar::Hour;
 use dataflows::domain::Input;
+use dataflows::graph::Base;
 use dataflows::views::{Row, View};
 use differential_dataflow::consolidation::consolidate;
 use histories::{Epoch, History};
@@ -68,6 +69,50 @@ fn the_dataflow_is_the_recomputation() {
     }
 }
 
+/// With a horizon too: what closes when, what then comes too late, and what stays.
+#[test]
+fn a_horizon_closes_the_same_records_for_both() {
+    for seed in histories() {
+        let history = History::with_horizon(seed);
+        let events = events(&history.epochs);
+        let expected = recomputed(&history.rules, &events);
+        for workers in [1, 2] {
+            let actual = dataflow_views(&history.rules, workers, events.clone());
+            let differences = compare(&expected, &actual);
+            assert!(differences.is_empty(), "seed {seed}, {workers} workers\n{differences}");
+        }
+    }
+}
+
+/// As long as nothing comes later than the horizon, figures are the same as without it. Only the
+/// clocks of closed records are gone.
+#[test]
+fn a_horizon_changes_no_figure_while_nothing_is_late() {
+    let (mut in_time, mut closing) = (0, 0);
+    for seed in histories() {
+        let history = History::with_horizon(seed);
+        let events = events(&history.epochs);
+        let mut with = dataflow_views(&history.rules, 1, events.clone());
+        if with["refused"].values().any(|row| row["code"] == "closed") {
+            continue;
+        }
+        let endless = Rules { horizon_days: 0, ..history.rules.clone() };
+        let mut without = dataflow_views(&endless, 1, events);
+        let [kept, clocks] =
+            [&mut with, &mut without].map(|views| views.remove("deadlines").expect("a view"));
+        assert!(kept.iter().all(|(key, row)| clocks.get(key) == Some(row)), "seed {seed}");
+        in_time += 1;
+        closing += usize::from(kept.len() < clocks.len());
+        let differences = compare(&without, &with);
+        assert!(differences.is_empty(), "seed {seed}\n{differences}");
+    }
+    assert!(in_time > 0 && closing > 0, "{in_time} histories in time, in {closing} records closed");
+}
+
+fn is_message(event: &Event<'_>) -> bool {
+    matches!(event.input(), Input::Message(..))
+}
+
 /// Every epoch by itself: the figures at its end are those recomputed of the log so far, nothing
 /// disappears, and a row is only ever replaced by another.
 #[test]
@@ -75,7 +120,7 @@ fn every_epoch_is_the_recomputation_so_far() {
     for seed in histories().step_by(4) {
         let history = History::new(seed);
         let events = events(&history.epochs);
-        let (mut feed, mut results) = engine::start(2, &history.rules);
+        let (mut feed, mut results) = engine::start(2, &history.rules, Base::default());
         let mut rows: Vec<(Row, isize)> = Vec::new();
         let mut recomputation = Recomputation::new(history.rules.clone());
         for (number, epoch) in events.chunk_by(|(a, _), (b, _)| a == b).enumerate() {
@@ -92,7 +137,7 @@ fn every_epoch_is_the_recomputation_so_far() {
             feed.close(upper);
             let closed = results.next_closed().expect("the feed is open");
             assert_eq!(closed.upper, upper);
-            rows.extend(closed.changes);
+            rows.extend(closed.changes());
             consolidate(&mut rows);
             assert!(rows.iter().all(|(_, count)| *count == 1), "seed {seed}, epoch {number}");
             conserved(&rows);
@@ -133,7 +178,6 @@ fn the_order_of_arrival_changes_nothing() {
         let history = History::new(seed);
         let all = events(&history.epochs);
         let clock = all.iter().rev().find(|(_, event)| matches!(event, Event::Clock(_)));
-        let is_message = |event: &Event<'_>| matches!(event.input(), Input::Message(..));
         let (mut messages, rest): (Vec<_>, Vec<_>) = all
             .iter()
             .map(|(_, event)| event.clone())

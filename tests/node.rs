@@ -5,7 +5,9 @@ mod node {
     pub mod bad_bodies;
     pub mod bad_disks;
     pub mod bad_lines;
+    pub mod checkpoints;
     pub mod fixture;
+    pub mod history;
     pub mod life;
     pub mod program;
     pub mod worker;

@@ -27,6 +27,7 @@ fn args(history: &History) -> VerifyArgs {
         attribution: history.rules.attribution,
         sample_seed: history.rules.sample_seed.clone(),
         survey_cap: history.rules.survey_cap,
+        horizon_days: history.rules.horizon_days,
     }
 }
 
@@ -70,7 +71,7 @@ fn files_are_what_the_dataflow_says() {
 fn a_log_is_what_the_dataflow_says() {
     for seed in SEEDS {
         let (history, directory) = (History::new(seed), tempfile::tempdir().expect("a directory"));
-        let (mut log, _) = Writer::open(directory.path(), Options::default(), |_, _| {})
+        let (mut log, _) = Writer::open(directory.path(), Options::default(), None, |_, _| {})
             .expect("a log can be opened");
         for (epoch, number) in history.epochs.iter().zip(1..) {
             let mut frame = FrameBuilder::new();

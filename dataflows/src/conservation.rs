@@ -40,6 +40,7 @@ pub fn verdicts<'s>(outcomes: Rows<'s, Outcome>, circling: Rows<'s, Id>) -> Rows
         Outcome::Refused(code, channel) => Some(Verdict::Refused(code, channel.into())),
         Outcome::Apart => Some(Verdict::Apart),
         Outcome::NoRecord(_) => Some(Verdict::Pending(PendingReason::NoRecord)),
+        Outcome::Late => Some(Verdict::Refused(RefusalCode::Closed, Subject::Record)),
         Outcome::Rated(..)
         | Outcome::Twice(..)
         | Outcome::Fact(_)
@@ -65,9 +66,9 @@ pub fn verdict(placing: &Placing, channel: Channel) -> Verdict {
 /// The rows of `pending`, `refused` and `conservation`; the last is there from the first epoch on.
 pub fn rows<'s>(verdicts: Rows<'s, Verdict>, always: Rows<'s, ()>) -> Rows<'s, Row> {
     let totals = verdicts.clone().explode(|verdict| {
-        // A unit in a circle is not a message.
-        let message = verdict != Verdict::Refused(RefusalCode::Cycle, Subject::Unit);
-        message.then(|| ((), Totals::of(verdict)))
+        // A unit in a circle and a late fact are no rating messages.
+        let is_message = !matches!(verdict, Verdict::Refused(_, Subject::Unit | Subject::Record));
+        is_message.then(|| ((), Totals::of(verdict)))
     });
     let conservation = totals
         .concat(always.explode(|()| [((), Totals { rows: 1, sums: [0; 7] })]))

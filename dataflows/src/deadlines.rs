@@ -66,7 +66,7 @@ pub fn offers_and_reviews<'s>(
 type ClockKey = u64;
 
 /// When a clock started, and when it was done, µs.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Run {
     started: Moment,
     done: i64,
@@ -111,16 +111,34 @@ impl Clocks {
         self.run_out(now, epoch, output);
         consolidate(&mut moved);
         self.move_units(moved, epoch, output);
-        // What goes first: a clock that changes is told as one that goes and one that comes.
+        self.change(stopped, started, epoch, output);
+    }
+
+    /// Clocks stop and start; one that changes does both. What starts and stops in one epoch, as
+    /// of a record that comes too old to stay open, has never been.
+    fn change(
+        &mut self,
+        stopped: Vec<(Option<Id>, ClockKey, Run)>,
+        started: Vec<(Option<Id>, ClockKey, Run)>,
+        epoch: Epoch,
+        output: &mut Output<Row, isize>,
+    ) {
+        let mut passing: BTreeSet<(Option<Id>, ClockKey, Run)> = BTreeSet::new();
         for (unit, key, run) in stopped {
-            output.extend(self.row(unit, key, run).map(|row| (row, epoch, -1)));
-            if let Some(runs) = self.runs.get_mut(&unit) {
+            let runs = self.runs.entry(unit).or_default();
+            if runs.get(&key) == Some(&run) {
                 runs.remove(&key);
+                output.extend(self.row(unit, key, run).map(|row| (row, epoch, -1)));
+            } else {
+                passing.insert((unit, key, run));
             }
         }
-        for (unit, key, run) in started {
-            self.runs.entry(unit).or_default().insert(key, run);
-            self.show(unit, key, run, epoch, output);
+        for clock in started {
+            let (unit, key, run) = clock;
+            if passing.is_empty() || !passing.remove(&clock) {
+                self.runs.entry(unit).or_default().insert(key, run);
+                self.show(unit, key, run, epoch, output);
+            }
         }
     }
 

@@ -1,8 +1,11 @@
 //! The whole computation on one screen: from events to the rows of every view.
 
+use std::sync::Arc;
+
 use differential_dataflow::AsCollection;
 use differential_dataflow::input::{Input as _, InputSession};
 use differential_dataflow::operators::CountTotal;
+use roaring::RoaringTreemap;
 use timely::dataflow::Scope;
 use timely::dataflow::operators::vec::Partition;
 
@@ -18,12 +21,34 @@ use crate::views::{DirectoryRow, Row, Thing};
 use crate::world::{Switches, World};
 use crate::{assess, attribute, conservation, deadlines, places, rollup, survey};
 
+/// What a dataflow begins with instead of the first event of the log; by default with nothing.
+///
+/// The rest of a past is put in by [`Inputs`] in one epoch: reference data in force, the messages
+/// of open records, what retired ones came to, and the hour. In that epoch no hour strikes: what
+/// happens at an hour has happened, and is part of the past.
+#[derive(Clone, Debug, Default)]
+pub struct Base {
+    /// The epoch in which the past is put in.
+    pub epoch: Option<Epoch>,
+    /// The records that are closed.
+    pub closed: Arc<RoaringTreemap>,
+    /// Where the horizon cut last, microseconds since 1970; none where it has not.
+    pub cut: Option<i64>,
+    /// The rows of `survey_sample` and `survey_lists`: what was drawn is never taken back.
+    pub drawn: Arc<[Row]>,
+}
+
 /// The way into the dataflow: every worker has one, and all must be advanced alike.
 pub struct Inputs {
     references: InputSession<Epoch, (ReferenceKey, u64, Option<Reference>), isize>,
     messages: InputSession<Epoch, (Record, Message), isize>,
     hours: InputSession<Epoch, Hour, isize>,
     hour: Hour,
+    /// The latest time of receipt, each time it has risen.
+    latest: InputSession<Epoch, i64, isize>,
+    /// The latest seen here, and the latest put in.
+    seen: (i64, i64),
+    settled: InputSession<Epoch, Outcome, isize>,
 }
 
 impl Inputs {
@@ -32,7 +57,10 @@ impl Inputs {
     pub fn push(&mut self, sequence: u64, input: Input) {
         match input {
             Input::Reference(key, row) => self.references.insert((key, sequence, row)),
-            Input::Message(record, message) => self.messages.insert((record, message)),
+            Input::Message(record, message) => {
+                self.saw(message.received.micros());
+                self.messages.insert((record, message));
+            }
             Input::Clock(hour) if hour > self.hour => {
                 self.hours.remove(self.hour);
                 self.hours.insert(hour);
@@ -42,14 +70,32 @@ impl Inputs {
         }
     }
 
+    /// Messages were received up to this moment, microseconds since 1970.
+    pub fn saw(&mut self, received: i64) {
+        self.seen.0 = self.seen.0.max(received);
+    }
+
+    /// Records that are closed came to so many of these.
+    pub fn settle(&mut self, outcome: Outcome, count: isize) {
+        self.settled.update(outcome, count);
+    }
+
     /// Closes every epoch below `epoch`.
     pub fn advance_to(&mut self, epoch: Epoch) {
+        if self.seen.0 > self.seen.1 {
+            self.seen.1 = self.seen.0;
+            self.latest.insert(self.seen.0);
+        }
         self.references.advance_to(epoch);
         self.messages.advance_to(epoch);
         self.hours.advance_to(epoch);
+        self.latest.advance_to(epoch);
+        self.settled.advance_to(epoch);
         self.references.flush();
         self.messages.flush();
         self.hours.flush();
+        self.latest.flush();
+        self.settled.flush();
     }
 
     /// The first epoch that is open.
@@ -63,14 +109,18 @@ pub fn build<'s>(
     scope: Scope<'s, Epoch>,
     switches: &Switches,
     world: &World,
+    base: &Base,
 ) -> (Inputs, Rows<'s, Row>) {
     let (references, entered) = scope.new_collection();
     let (messages, sent) = scope.new_collection();
     let (mut hours, told) = scope.new_collection();
+    let (latest, received) = scope.new_collection();
+    let (settled, of_closed) = scope.new_collection();
     if scope.index() == 0 {
         hours.insert(Hour::UNKNOWN);
     }
-    let inputs = Inputs { references, messages, hours, hour: Hour::UNKNOWN };
+    let seen = (i64::MIN, i64::MIN);
+    let inputs = Inputs { references, messages, hours, hour: Hour::UNKNOWN, latest, seen, settled };
     let moscow = world.zone(0).clone();
     let today = told.clone().map(move |hour| hour.day(&moscow)).consolidate();
 
@@ -81,7 +131,8 @@ pub fn build<'s>(
     let standing = standings(located.clone(), parents);
 
     // What each record's messages come to, and where.
-    let outcomes = Outcomes::of(records(sent, switches));
+    let of_open = records(sent, told.clone(), received, switches, base);
+    let outcomes = Outcomes::of(of_open.concat(of_closed));
     let spans = attribute::spans(reference.tenures.clone());
     let places =
         places::places(outcomes.at_place, standing, reference.services.clone(), spans.clone());
@@ -98,8 +149,8 @@ pub fn build<'s>(
     let totals = places.groups.count_total();
 
     // The phone centre, and the clocks.
-    let called = outcomes.called;
-    let listed = survey::draw(places.candidates, called.clone(), told.clone(), switches, world);
+    let (replies, called) = (places.candidates, outcomes.called);
+    let listed = survey::draw(replies, called.clone(), told.clone(), switches, world, base);
     let calls = survey::call_clocks(listed.clone(), called, located.clone(), world);
     let located_now = located.clone();
     let due = deadlines::offers_and_reviews(outcomes.due, located_now, told.clone(), world);

@@ -13,6 +13,7 @@ pub mod world;
 pub mod epochs;
 pub mod graph;
 
+pub mod ledger;
 pub mod records;
 pub mod reference;
 

@@ -6,17 +6,20 @@
 //! what they came to and what they come to now.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
+use differential_dataflow::AsCollection;
 use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::vec::Broadcast;
 
-use crate::calendar::{Day, Moment};
+use crate::calendar::{Day, Hour, Moment};
 use crate::domain::{
     Body, Channel, Criterion, Form, Message, Outcome as CallOutcome, Place, Record, Score, Scores,
 };
 use crate::epochs::{Output, Rows, exchange, per_epoch};
+use crate::graph::Base;
 use crate::id::Id;
+use crate::ledger::{self, Horizon, Ledger};
 use crate::tally::{Aspect, Tally};
 use crate::views::{DeadlineKind, RefusalCode};
 use crate::world::{Attribution, Integral, Switches};
@@ -49,6 +52,16 @@ pub enum Outcome {
     Negative(Place, Day, Record),
     /// Calls were made to the record.
     Called(Record, Calls),
+    /// A fact, call, answer or withdrawal came after its record was closed. (A rating that did is
+    /// refused.)
+    Late,
+}
+
+impl Outcome {
+    /// Whether it stays when its record retires. Clocks do not: nobody will be late any more.
+    pub fn outlives_record(&self) -> bool {
+        !matches!(self, Outcome::Due(..))
+    }
 }
 
 /// The ratings of one place and date that come from one record.
@@ -129,52 +142,165 @@ pub struct Calls {
     pub exhausted: bool,
 }
 
+/// What the operator hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+enum Heard {
+    Message(Record, Message),
+    Hour(Hour),
+    /// A time of receipt, microseconds.
+    Received(i64),
+}
+
 /// What each record's messages come to.
 ///
-/// - in: messages by record, inserted only
+/// - in: messages by record, inserted only; hours told; the latest times of receipt, where there
+///   is a horizon
 /// - out: [`Outcome`]s with how many of each
-/// - state: the distinct messages of each record; an update costs the messages of its record
+/// - state: the [`Ledger`]; an update costs the messages of its record, an hour a look at all
+///   open records if there is a horizon
 /// - rule: Order 120 p. 7.5–7.10, 8.1–8.3, 9.3–9.5; D1–D6
 pub fn records<'s>(
     messages: Rows<'s, (Record, Message)>,
+    hours: Rows<'s, Hour>,
+    latest: Rows<'s, i64>,
     switches: &Switches,
+    base: &Base,
 ) -> Rows<'s, Outcome> {
     let switches = switches.clone();
-    let mut state: HashMap<Record, Box<[Message]>, BuildHasherDefault<RecordHasher>> =
-        HashMap::default();
-    let messages = exchange(messages, |(record, _)| spread(*record));
-    per_epoch(messages, "Records", move |epoch, mut arrived, output| {
-        arrived.sort_unstable();
-        let mut before = Vec::new();
-        let mut after = Vec::new();
-        let mut accepted = 0;
-        for group in arrived.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
-            let record = group[0].0.0;
-            let held = state.entry(record).or_default();
-            let mut known = std::mem::take(held).into_vec();
-            before.clear();
-            outcomes(record, &known, &switches, &mut before);
-            after.clear();
-            let mut duplicates = 0;
-            for ((_, message), _) in group {
-                let rating = i64::from(is_rating(message));
-                accepted += rating as isize;
-                match known.binary_search(message) {
-                    Ok(_) => duplicates += rating as isize,
-                    Err(place) => known.insert(place, *message),
+    let messages = exchange(messages, |(record, _)| ledger::route(*record));
+    let mut heard = messages.map(|(record, message)| Heard::Message(record, message));
+    if switches.horizon_days > 0 {
+        let times = hours.map(Heard::Hour).concat(latest.map(Heard::Received));
+        heard = heard.concat(times.inner.broadcast().as_collection());
+    }
+    let mut ledger = Ledger::new(Arc::clone(&base.closed));
+    let mut horizon = Horizon::new(switches.horizon_days);
+    if let Some(cut) = base.cut {
+        horizon.cut_before(cut);
+    }
+    let restored = base.epoch;
+    per_epoch(heard, "Records", move |epoch, mut heard, output| {
+        heard.sort_unstable();
+        let mut judge = Judge::new(&switches, epoch, output);
+        let mut struck = false;
+        for group in heard.chunk_by(|(a, _), (b, _)| a.record() == b.record()) {
+            match group[0].0 {
+                Heard::Message(record, _) => {
+                    let arrived = group.iter().filter_map(|(heard, _)| heard.message());
+                    judge.take(record, ledger.messages(record), arrived);
+                }
+                Heard::Hour(_) | Heard::Received(_) => {
+                    for (time, diff) in group {
+                        match time {
+                            Heard::Hour(hour) if *diff > 0 => {
+                                horizon.strike(*hour);
+                                struck = true;
+                            }
+                            Heard::Received(received) => horizon.see(*received),
+                            Heard::Hour(_) | Heard::Message(..) => {}
+                        }
+                    }
                 }
             }
-            outcomes(record, &known, &switches, &mut after);
-            *held = known.into_boxed_slice();
-            if duplicates > 0 {
-                output.push((Outcome::Duplicate, epoch, duplicates));
-            }
-            difference(&before, &mut after, epoch, output);
         }
-        if accepted > 0 {
-            output.push((Outcome::Accepted, epoch, accepted));
+        judge.conclude();
+        if struck
+            && restored != Some(epoch)
+            && let Some(cut) = horizon.cut()
+        {
+            ledger.retire(cut, |record, messages| judge.retire(record, messages));
         }
     })
+}
+
+impl Heard {
+    fn record(&self) -> Option<Record> {
+        match self {
+            Heard::Message(record, _) => Some(*record),
+            Heard::Hour(_) | Heard::Received(_) => None,
+        }
+    }
+
+    fn message(&self) -> Option<Message> {
+        match self {
+            Heard::Message(_, message) => Some(*message),
+            Heard::Hour(_) | Heard::Received(_) => None,
+        }
+    }
+}
+
+/// Puts out how what the records of an epoch come to changes.
+struct Judge<'a> {
+    switches: &'a Switches,
+    epoch: u64,
+    output: &'a mut Output<Outcome, isize>,
+    accepted: isize,
+    duplicates: isize,
+    before: Vec<Outcome>,
+    after: Vec<Outcome>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(
+        switches: &'a Switches,
+        epoch: u64,
+        output: &'a mut Output<Outcome, isize>,
+    ) -> Judge<'a> {
+        let (before, after) = (Vec::new(), Vec::new());
+        Judge { switches, epoch, output, accepted: 0, duplicates: 0, before, after }
+    }
+
+    /// Messages of one record; `held` are those it has, `None` if it is closed.
+    fn take(
+        &mut self,
+        record: Record,
+        held: Option<&mut Box<[Message]>>,
+        arrived: impl Iterator<Item = Message>,
+    ) {
+        let Some(held) = held else {
+            for message in arrived {
+                let outcome = closed(&message);
+                self.accepted += isize::from(outcome != Outcome::Late);
+                self.output.push((outcome, self.epoch, 1));
+            }
+            return;
+        };
+        self.before.clear();
+        outcomes(record, held, self.switches, &mut self.before);
+        for message in arrived {
+            let rating = isize::from(is_rating(&message));
+            self.accepted += rating;
+            if !ledger::add(held, message) {
+                self.duplicates += rating;
+            }
+        }
+        self.after.clear();
+        outcomes(record, held, self.switches, &mut self.after);
+        difference(&self.before, &mut self.after, self.epoch, self.output);
+    }
+
+    /// Puts out what is counted over all records.
+    fn conclude(&mut self) {
+        let counts = [(Outcome::Accepted, self.accepted), (Outcome::Duplicate, self.duplicates)];
+        let some = counts.into_iter().filter(|(_, count)| *count > 0);
+        self.output.extend(some.map(|(outcome, count)| (outcome, self.epoch, count)));
+    }
+
+    /// The record is closed: takes back what does not outlive it.
+    fn retire(&mut self, record: Record, messages: &[Message]) {
+        self.before.clear();
+        outcomes(record, messages, self.switches, &mut self.before);
+        let ended = self.before.drain(..).filter(|outcome| !outcome.outlives_record());
+        self.output.extend(ended.map(|outcome| (outcome, self.epoch, -1)));
+    }
+}
+
+/// What a message comes to that came after its record was closed.
+pub fn closed(message: &Message) -> Outcome {
+    match channel(message) {
+        Some(channel) if is_rating(message) => Outcome::Refused(RefusalCode::Closed, channel),
+        _ => Outcome::Late,
+    }
 }
 
 /// Puts out what is in `after` but not in `before` (+1), and the other way round (-1).
@@ -194,7 +320,7 @@ fn difference(
 }
 
 /// Whether conservation counts the message: ratings, not facts, calls, answers or withdrawals.
-fn is_rating(message: &Message) -> bool {
+pub fn is_rating(message: &Message) -> bool {
     channel(message).is_some_and(|_| !matches!(message.body, Body::Call(_)))
 }
 
@@ -478,26 +604,4 @@ fn calls<'a>(messages: impl Iterator<Item = &'a Message>) -> Option<Calls> {
         second: made.get(1).map(|call| call.0),
         exhausted: unanswered >= 2 && !completed,
     })
-}
-
-/// A well-mixed route for a record id, and the hash of the table of records.
-fn spread(record: Record) -> u64 {
-    let mixed = record.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed ^ (mixed >> 32)
-}
-
-#[derive(Default)]
-struct RecordHasher(u64);
-
-impl Hasher for RecordHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = crate::id::fnv(bytes);
-    }
-    fn write_u64(&mut self, record: u64) {
-        // Not `spread` again: the workers' share of records would all hash alike.
-        self.0 = record.wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(32);
-    }
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }

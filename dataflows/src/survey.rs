@@ -15,6 +15,7 @@ use differential_dataflow::Hashable;
 use crate::calendar::{Day, Hour, Moment};
 use crate::domain::Record;
 use crate::epochs::{Output, Rows, exchange, per_epoch};
+use crate::graph::Base;
 use crate::id::Id;
 use crate::records::Calls;
 use crate::reference::{Location, left_join};
@@ -51,6 +52,7 @@ pub fn draw<'s>(
     hours: Rows<'s, Hour>,
     switches: &Switches,
     world: &World,
+    base: &Base,
 ) -> Rows<'s, Row> {
     let days = world.working_days.clone();
     let heard = candidates
@@ -60,6 +62,8 @@ pub fn draw<'s>(
         .concat(calls.filter(|(_, calls)| calls.exhausted).map(|(r, _)| Heard::Exhausted(r)))
         .concat(hours.map(Heard::Hour));
     let mut lists = Lists::new(switches.clone(), world.clone());
+    lists.restore(&base.drawn);
+    let base = base.clone();
     per_epoch(exchange(heard, |_| 0), "Draw", move |epoch, updates, output| {
         let mut now = None;
         for (heard, diff) in updates {
@@ -70,7 +74,9 @@ pub fn draw<'s>(
                 Heard::Hour(_) => {}
             }
         }
-        if let Some(now) = now {
+        if base.epoch == Some(epoch) {
+            output.extend(base.drawn.iter().map(|row| (row.clone(), epoch, 1)));
+        } else if let Some(now) = now {
             lists.tick(now, epoch, output);
         }
     })
@@ -109,6 +115,28 @@ impl Lists {
             exhausted: HashSet::new(),
             dirty: BTreeSet::new(),
             waiting: BTreeSet::new(),
+        }
+    }
+
+    /// Takes over what was drawn before; the candidates come again by themselves.
+    fn restore(&mut self, rows: &[Row]) {
+        let mut drawn: BTreeMap<ListKey, BTreeMap<u32, Record>> = BTreeMap::new();
+        for row in rows {
+            match row {
+                Row::SurveyList { unit, day, .. } => {
+                    let list = self.lists.entry((*unit, *day)).or_default();
+                    (list.formed, list.shown) = (true, Some(row.clone()));
+                }
+                Row::SurveySample { unit, day, record, order } => {
+                    drawn.entry((*unit, *day)).or_default().insert(*order, *record);
+                    self.drawn_on.entry(*record).or_default().push((*unit, *day));
+                }
+                _ => {}
+            }
+        }
+        for (key, records) in drawn {
+            let list = self.lists.entry(key).or_default();
+            (list.formed, list.drawn) = (true, records.into_values().collect());
         }
     }
 

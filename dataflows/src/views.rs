@@ -326,9 +326,11 @@ words! {
     }
 }
 words! {
-    /// What is refused: a message of a channel, or a unit whose parents run in a circle.
+    /// What is refused: a rating message of a channel, a unit whose parents run in a circle, or
+    /// what else came for a closed record.
     Subject {
-        Sms = "sms", Survey = "survey", Kiosk = "kiosk", Epgu = "epgu", Site = "site", Unit = "unit",
+        Sms = "sms", Survey = "survey", Kiosk = "kiosk", Epgu = "epgu", Site = "site",
+        Unit = "unit", Record = "record",
     }
 }
 words! {

@@ -16,6 +16,8 @@ pub struct Switches {
     pub sample_key: (u64, u64),
     /// D10: the most records a list asks for, 0 for no limit.
     pub survey_cap: u32,
+    /// Days after its last message at which a record can no longer change, 0 for never.
+    pub horizon_days: u32,
 }
 
 /// D4.

@@ -19,7 +19,8 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::regions::Regions;
 
-/// The file served at `/`; `{assets}` in it stands for the folder of the others.
+/// The file served at `/`; `{assets}` in it stands for the folder of the others, `{modules}` for
+/// links that have all modules fetched at once, and not one after the other as they name each other.
 const INDEX: &str = "index.html";
 /// Made from the list of regions: `{"<ОКАТО prefix>": "<name>", …}`.
 const REGIONS: &str = "regions.json";
@@ -54,6 +55,11 @@ pub fn routes() -> Router {
 async fn index(headers: HeaderMap) -> Response {
     let file = Files::get(INDEX).expect("the page is embedded: tested");
     let html = String::from_utf8_lossy(&file.data);
+    let modules: String = Files::iter()
+        .filter(|path| path.ends_with("js") && !html.contains(&format!("{{assets}}/{path}\"")))
+        .map(|path| format!("<link rel=\"modulepreload\" href=\"{{assets}}/{path}\">\n  "))
+        .collect();
+    let html = html.replace("{modules}", modules.trim_end());
     let html = html.replace("{assets}", &format!("/assets/{}", digest()));
     answer(&headers, INDEX, ASK_AGAIN, Bytes::from(html))
 }
@@ -87,9 +93,14 @@ fn regions() -> &'static Bytes {
     &REGIONS
 }
 
-/// Eight hexadecimal digits that differ when any file does. Reckoned anew each time, because a
-/// build for development reads the files from disk.
+/// Eight hexadecimal digits that differ when any file does.
 fn digest() -> String {
+    static EMBEDDED: LazyLock<String> = LazyLock::new(digest_of_files);
+    // A build for development reads the files from disk, where they may have changed.
+    if cfg!(debug_assertions) { digest_of_files() } else { EMBEDDED.clone() }
+}
+
+fn digest_of_files() -> String {
     let mut crc = crc32fast::Hasher::new();
     for path in Files::iter() {
         crc.update(path.as_bytes());

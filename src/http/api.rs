@@ -4,30 +4,22 @@ use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
 
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use dataflows::domain::Epoch;
-use dataflows::views::{Row, View};
 use futures::{StreamExt, stream};
 
 use super::Shared;
 use super::problem::Problem;
+use super::request::{Request, ViewPath, ViewQuery};
 use crate::views::row_json::{write_row, write_text};
-use crate::views::{Filter, Rows, columns, rows};
+use crate::views::{Held, Rows, columns, rows};
 
 /// Rows of an answer that asks for no number.
 const LIMIT_DEFAULT: usize = 1000;
-/// Rows of an answer at most.
-const LIMIT_MAX: usize = 100_000;
 /// Rows per piece of a body that is being streamed: some tens of kilobytes.
 const PIECE_ROWS_MAX: usize = 256;
-
-/// The path of a request for a view.
-pub(super) type ViewPath = Result<Path<String>, PathRejection>;
-/// The parameters of a request for a view, as they come.
-pub(super) type ViewQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 /// `GET /v1/views`.
 pub(super) async fn catalogue() -> Response {
@@ -43,10 +35,7 @@ pub(super) async fn rows(
     query: ViewQuery,
 ) -> Result<Response, Problem> {
     let mut request = Request::parse(path, query)?;
-    let limit = match request.take("limit") {
-        None => LIMIT_DEFAULT,
-        Some(text) => limit(&text)?,
-    };
+    let limit = request.limit()?.unwrap_or(LIMIT_DEFAULT);
     let after = request.take("after");
     let filter = request.filter()?;
     let snapshot = shared.snapshot().await?;
@@ -78,53 +67,13 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
     ([(header::CONTENT_TYPE, content_type)], body.into()).into_response()
 }
 
-fn limit(text: &str) -> Result<usize, Problem> {
-    text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| {
-        let detail = format!("limit {text:?} is not a number of 1..{LIMIT_MAX}");
-        Problem::new(StatusCode::BAD_REQUEST, "bad_limit", detail)
-    })
-}
-
-/// A request for the rows of a view.
-pub(super) struct Request {
-    view: View,
-    parameters: Vec<(String, String)>,
-}
-
-impl Request {
-    /// The view and the parameters; 404 for a view that there is not.
-    pub(super) fn parse(path: ViewPath, query: ViewQuery) -> Result<Request, Problem> {
-        let bad = |detail| Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail);
-        let Path(name) = path.map_err(|error| bad(error.body_text()))?;
-        let Query(parameters) = query.map_err(|error| bad(error.body_text()))?;
-        let view = View::named(&name).ok_or_else(|| {
-            let names = View::ALL.map(View::name);
-            let detail = format!("there is no view {name:?}; the views are {}", names.join(", "));
-            let problem = Problem::new(StatusCode::NOT_FOUND, "unknown_view", detail);
-            Problem { known: Some(("views", names.to_vec())), ..problem }
-        })?;
-        Ok(Request { view, parameters })
-    }
-
-    /// Takes a parameter that is not a column; the last one where it is repeated.
-    pub(super) fn take(&mut self, name: &str) -> Option<String> {
-        self.parameters.extract_if(.., |(other, _)| other == name).last().map(|(_, value)| value)
-    }
-
-    /// All parameters that are left, as conditions on columns.
-    pub(super) fn filter(&self) -> Result<Filter, Problem> {
-        let pairs = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        Ok(Filter::parse(self.view, pairs)?)
-    }
-}
-
 /// `{"epoch":…,"rows":[…]` in pieces: a body is never in memory as a whole.
 pub(super) struct RowsJson {
     /// What goes before the next row.
     open: Vec<u8>,
     rows: Rows,
     left: usize,
-    last: Option<Arc<Row>>,
+    last: Option<Arc<Held>>,
     ended: bool,
 }
 
@@ -168,7 +117,7 @@ impl RowsJson {
             match self.rows.page(1) {
                 None => self.ended = true,
                 Some(page) if page.is_empty() => {}
-                Some(_) => return self.last.as_deref().map(rows::cursor),
+                Some(_) => return self.last.as_deref().map(|row| rows::cursor(row)),
             }
         }
         None

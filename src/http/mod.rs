@@ -8,6 +8,7 @@ pub mod api;
 pub mod live;
 pub mod openapi;
 pub mod problem;
+mod request;
 
 use std::sync::Arc;
 
@@ -54,6 +55,8 @@ pub fn routes(served: Arc<Served>, live: Arc<Live>) -> Router {
         .route("/openapi.json", get(openapi::document))
         .layer(CompressionLayer::new())
         .route("/v1/views/{view}/live", get(live::follow))
+        .route("/v1/live", get(live::socket))
+        .route("/v1/subscribers", get(live::subscribers))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(no_store)
         .with_state(Shared { served, live })

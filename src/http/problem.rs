@@ -2,7 +2,8 @@
 
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use dataflows::views::View;
+use serde_json::{Value as Json, json};
 
 use crate::views::FilterError;
 
@@ -36,6 +37,25 @@ impl Problem {
         Problem { retry_after_s: Some(retry_after_s), ..problem }
     }
 
+    /// A request that cannot be answered as it is.
+    pub fn bad(code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// What is asked for was there, and is not kept any more.
+    pub fn gone(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::GONE, "forgotten", detail)
+    }
+
+    /// There is no such view; names those that there are.
+    pub fn unknown_view(name: &str) -> Problem {
+        let names = View::ALL.map(View::name);
+        let name: String = name.chars().take(64).collect();
+        let detail = format!("there is no view {name:?}; the views are {}", names.join(", "));
+        let problem = Problem::new(StatusCode::NOT_FOUND, "unknown_view", detail);
+        Problem { known: Some(("views", names.to_vec())), ..problem }
+    }
+
     /// The first epoch is not complete: there is nothing to serve yet.
     pub fn not_ready() -> Problem {
         Problem::later("not_ready", "the first epoch is still being computed from the log", 1)
@@ -50,12 +70,13 @@ impl From<FilterError> for Problem {
             FilterError::BadValue { .. } => "bad_value",
             FilterError::BadCursor { .. } => "bad_cursor",
         };
-        Problem::new(StatusCode::BAD_REQUEST, code, error.to_string())
+        Problem::bad(code, error.to_string())
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// As it is written.
+    pub fn json(&self) -> Json {
         let mut body = json!({
             "type": format!("urn:otklik:problem:{}", self.code),
             "title": self.status.canonical_reason().unwrap_or("Error"),
@@ -63,11 +84,17 @@ impl IntoResponse for Problem {
             "detail": self.detail,
             "code": self.code,
         });
-        if let Some((name, known)) = self.known {
-            body[name] = known.into();
+        if let Some((name, known)) = &self.known {
+            body[*name] = known.as_slice().into();
         }
+        body
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
         let content_type = HeaderValue::from_static("application/problem+json");
-        let mut response = (self.status, body.to_string()).into_response();
+        let mut response = (self.status, self.json().to_string()).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

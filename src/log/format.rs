@@ -58,6 +58,14 @@ pub enum Fault {
     Entry(String),
     #[error("the entries of the frame do not fill it")]
     Trailing,
+    #[error("{found} bytes in the archive where {expected} are listed")]
+    Packed { expected: u64, found: u64 },
+    #[error("the archive cannot be unpacked: {0}")]
+    Unpack(String),
+    #[error("the archive holds other bytes than were packed")]
+    Hash,
+    #[error("the line is not what was written")]
+    Line,
 }
 
 /// The first bytes of a segment.

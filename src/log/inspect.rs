@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Frame, Position, ReadError, Torn, Whole, directory, segment_path};
+use dataflows::calendar::Hour;
+
+use super::format::HEADER_BYTES;
+use super::segments::Segments;
+use super::{Frame, Position, ReadError, Torn, Whole, directory, manifest, segment_path};
+use crate::event::Event;
 
 /// A log as [`inspect`] finds it.
 #[derive(Debug)]
@@ -21,10 +26,12 @@ pub struct Inspection {
 /// One file of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Segment {
-    /// The file.
+    /// The file: the packed one if the segment is archived.
     pub file: PathBuf,
-    /// Its length.
+    /// Length of the segment, before it was packed.
     pub bytes: u64,
+    /// Length of the packed file, if it is archived.
+    pub packed: Option<u64>,
     /// Frames read.
     pub frames: u64,
     /// Events read.
@@ -33,28 +40,44 @@ pub struct Segment {
     pub by_type: BTreeMap<&'static str, u64>,
     /// Of the first and of the last frame.
     pub epochs: Option<(u64, u64)>,
+    /// The first and the last hour that the node told: the log's own word for when it was.
+    pub hours: Option<(Hour, Hour)>,
 }
 
-/// Reads a whole log, also beside a running node, and every event in it.
+/// Reads a whole log, also beside a running node, and every event in it. `progress` is told after
+/// each frame how many bytes are read, and of how many.
 ///
 /// # Errors
 /// There is no log or it cannot be opened; damage within it is part of the answer.
-pub fn inspect(data: &Path) -> Result<Inspection, ReadError> {
+pub fn inspect(data: &Path, progress: impl FnMut(u64, u64)) -> Result<Inspection, ReadError> {
     let mut whole = Whole::open(data)?;
+    let directory = directory(data);
+    let listed = Segments::list(&directory)?;
     let mut segments = Vec::new();
     for number in 1..=whole.segments() {
-        let file = segment_path(&directory(data), number);
-        let bytes = file.metadata().map_err(super::FileError::of("inspect", &file))?.len();
-        segments.push(Segment { file, bytes, ..Segment::default() });
+        let packed = listed.packed(number);
+        let file = match packed {
+            Some(_) => manifest::packed_path(&directory, number),
+            None => segment_path(&directory, number),
+        };
+        let bytes = listed.bytes(&directory, number)?;
+        segments.push(Segment { file, bytes, packed, ..Segment::default() });
     }
-    let damage = count(&mut whole, &mut segments).err();
+    let damage = count(&mut whole, &mut segments, progress).err();
     Ok(Inspection { segments, position: whole.position(), torn: whole.torn().cloned(), damage })
 }
 
-fn count(whole: &mut Whole, segments: &mut [Segment]) -> Result<(), ReadError> {
+fn count(
+    whole: &mut Whole,
+    segments: &mut [Segment],
+    mut progress: impl FnMut(u64, u64),
+) -> Result<(), ReadError> {
+    let (mut read, total) = (0, whole.unread());
     while let Some(frame) = whole.next_frame()? {
         let segment = segments.get_mut(frame.segment as usize - 1);
         segment.expect("one is listed for each that is read").add(&frame)?;
+        read += (HEADER_BYTES + frame.payload().len()) as u64;
+        progress(read, total);
     }
     Ok(())
 }
@@ -65,7 +88,12 @@ impl Segment {
         let first = self.epochs.map_or(frame.epoch, |(first, _)| first);
         self.epochs = Some((first, frame.epoch));
         for event in frame.events() {
-            *self.by_type.entry(event?.type_name()).or_default() += 1;
+            let event = event?;
+            *self.by_type.entry(event.type_name()).or_default() += 1;
+            if let Event::Clock(hour) = event {
+                let first = self.hours.map_or(hour, |(first, _)| first);
+                self.hours = Some((first, hour));
+            }
             self.events += 1;
         }
         Ok(())

@@ -8,19 +8,26 @@
 //! - [`Writer`] appends; there is one in a data directory, and opening it is recovery.
 //! - [`Reader`] tails up to a position that the writer has reported durable.
 //! - [`Whole`] reads all there is, for tools; [`inspect()`] sums it up.
+//! - [`archive()`] packs segments that are no longer appended to; whatever reads, reads them too.
 //!
 //! An unfinished frame at the very end is cut when the log is opened. Any other damage is refused
 //! with its segment and byte; nothing is ever skipped.
 
+mod archive;
 mod entry;
 mod format;
 mod inspect;
 mod lock;
+mod manifest;
 mod read;
+mod segments;
+mod settle;
 mod watermark;
 mod whole;
+mod window;
 mod write;
 
+pub use archive::{Archived, archive};
 pub use entry::{Events, Frame, FrameBuilder, FrameFull};
 pub use format::{Damage, FRAME_BYTES_MAX, Fault};
 pub use inspect::{Inspection, Segment, inspect};
@@ -74,6 +81,14 @@ impl FileError {
     }
 }
 
+/// The number that all files of the log of a data directory carry.
+///
+/// # Errors
+/// There is no log, or its first segment is damaged.
+pub fn id(data: &Path) -> Result<u64, ReadError> {
+    Reader::open(data).map(|reader| reader.log())
+}
+
 /// Where the segments are.
 fn directory(data: &Path) -> PathBuf {
     data.join("log")
@@ -82,24 +97,6 @@ fn directory(data: &Path) -> PathBuf {
 /// The file of a segment: `00000001.seg`.
 fn segment_path(directory: &Path, segment: u32) -> PathBuf {
     directory.join(format!("{segment:08}.seg"))
-}
-
-/// How many segments there are: files `1..=n`, none missing. Other files are not the log's.
-fn count_segments(directory: &Path) -> Result<u32, ReadError> {
-    let failed = |source| FileError::of("list", directory)(source);
-    let mut segments: Vec<u32> = Vec::new();
-    for entry in directory.read_dir().map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let digits = name.to_str().and_then(|name| name.strip_suffix(".seg"));
-        let digits = digits.filter(|digits| digits.len() == 8);
-        let number: Option<u32> = digits.and_then(|digits| digits.parse().ok());
-        segments.extend(number);
-    }
-    segments.sort_unstable();
-    match segments.iter().zip(1..).find(|(found, expected)| **found != *expected) {
-        Some((_, segment)) => Err(ReadError::Missing { segment }),
-        None => Ok(u32::try_from(segments.len()).expect("numbers of eight digits")),
-    }
 }
 
 /// A new file with these first bytes: it is there with all of them, durable, or not at all.

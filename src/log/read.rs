@@ -1,15 +1,10 @@
 //! Reading: frame after frame, each checked before it is seen.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::format::{Damage, Fault, FrameHeader, HEADER_BYTES, LABEL_BYTES, SegmentHeader};
-use super::{FileError, Frame, Position, directory, segment_path};
-
-/// Bytes asked of a file at once.
-const READ_BYTES: usize = 1 << 20;
+use super::window::Window;
+use super::{FileError, Frame, Position, directory};
 
 /// The log cannot be read, or is not what was written.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +15,7 @@ pub enum ReadError {
         /// The data directory.
         data: PathBuf,
     },
-    /// A segment file is gone.
+    /// A segment is gone: there is neither its file nor one in the archive.
     #[error("log segment {segment:04} is missing")]
     Missing {
         /// Its number.
@@ -32,12 +27,20 @@ pub enum ReadError {
     /// The watermark is damaged, so that nothing tells whether the log's end is whole.
     #[error("the watermark of the log is corrupt: {0}")]
     Watermark(Fault),
+    /// The manifest of the archive is damaged, so that nothing tells what the archive holds.
+    #[error("the manifest of the log's archive is corrupt in line {line}: {fault}")]
+    Manifest {
+        /// Number of the line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        fault: Fault,
+    },
     /// The operating system refused something.
     #[error(transparent)]
     File(#[from] FileError),
 }
 
-/// Reads a log that another process appends to.
+/// Reads a log that another process appends to. Archived segments are read like the others.
 #[derive(Debug)]
 pub struct Reader {
     directory: PathBuf,
@@ -45,7 +48,8 @@ pub struct Reader {
     window: Window,
     /// After the current frame.
     position: Position,
-    /// The current frame, all zero before the first; its payload is in the window.
+    /// The current frame, whose payload is in the window; before the first only its epoch is
+    /// known.
     current: FrameHeader,
 }
 
@@ -64,8 +68,44 @@ impl Reader {
         };
         let expected = SegmentHeader { segment: 1, log: header.log, sequence: 0, epoch: 0 };
         check(header, expected)?;
-        let position = Position { segment: 1, offset: LABEL_BYTES as u64, sequence: 0 };
-        Ok(Reader { directory, log: header.log, window, position, current: FrameHeader::default() })
+        Reader::at_start(&directory, window, header, 1)
+    }
+
+    /// Opens the log of a data directory at a place between two frames, as a checkpoint keeps it.
+    ///
+    /// The segment of the place is read and checked up to it, so that it certainly is such a place;
+    /// earlier segments are not looked at. Costs the reading of a segment at most.
+    ///
+    /// # Errors
+    /// The segment is missing or damaged, or `at` is no place in it.
+    pub fn open_at(data: &Path, at: Position) -> Result<Reader, ReadError> {
+        let directory = directory(data);
+        let (window, header) = Window::open(&directory, at.segment)?;
+        let mut reader = Reader::at_start(&directory, window, header, at.segment)?;
+        while reader.advance(at.segment, at.offset)? {}
+        let Position { segment, offset, sequence } = reader.position;
+        if sequence != at.sequence || offset != at.offset {
+            let fault = Fault::Sequence { expected: at.sequence, found: sequence };
+            return Err(Damage { segment, byte: at.offset, fault }.into());
+        }
+        Ok(reader)
+    }
+
+    /// Before the first frame of the segment `segment`, whose window and header these are.
+    pub(super) fn at_start(
+        directory: &Path,
+        window: Window,
+        header: SegmentHeader,
+        segment: u32,
+    ) -> Result<Reader, ReadError> {
+        if header.segment != segment {
+            let fault = Fault::Segment { found: header.segment };
+            return Err(Damage { segment, byte: 0, fault }.into());
+        }
+        let position = Position { segment, offset: LABEL_BYTES as u64, sequence: header.sequence };
+        let current = FrameHeader { epoch: header.epoch, ..FrameHeader::default() };
+        let directory = directory.to_owned();
+        Ok(Reader { directory, log: header.log, window, position, current })
     }
 
     /// The next frame before `limit`, a position that the writer has reported; `None` at it.
@@ -134,7 +174,7 @@ impl Reader {
 
     fn next_segment(&mut self) -> Result<(), ReadError> {
         let segment = self.position.segment + 1;
-        let (mut window, header) = Window::open(&self.directory, segment)?;
+        let (window, header) = Window::open(&self.directory, segment)?;
         let expected = SegmentHeader {
             segment,
             log: self.log,
@@ -142,8 +182,7 @@ impl Reader {
             epoch: self.current.epoch,
         };
         check(header, expected)?;
-        window.buffer = std::mem::take(&mut self.window.buffer);
-        self.window = window;
+        self.window = window.with_memory_of(&mut self.window);
         self.position.segment = segment;
         self.position.offset = LABEL_BYTES as u64;
         Ok(())
@@ -165,7 +204,7 @@ impl Reader {
     /// What stands after the last frame in its segment: at most `length` bytes before `until`.
     pub(super) fn rest(&mut self, length: usize, until: u64) -> Result<&[u8], ReadError> {
         self.window.skip_to(self.position.offset);
-        Ok(self.window.fill(length, until)?)
+        self.window.fill(length, until)
     }
 }
 
@@ -183,79 +222,4 @@ fn check(found: SegmentHeader, expected: SegmentHeader) -> Result<(), ReadError>
         return Ok(());
     };
     Err(Damage { segment: expected.segment, byte: 0, fault }.into())
-}
-
-/// The part of a segment file that is in memory.
-#[derive(Debug)]
-struct Window {
-    file: File,
-    path: PathBuf,
-    /// `buffer[start..end]` are the bytes of the file from `offset`.
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-    offset: u64,
-}
-
-impl Window {
-    /// Opens a segment; the window is after its header, and empty.
-    fn open(directory: &Path, segment: u32) -> Result<(Window, SegmentHeader), ReadError> {
-        let path = segment_path(directory, segment);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(ReadError::Missing { segment });
-            }
-            Err(error) => return Err(FileError::of("open", &path)(error).into()),
-        };
-        let mut label = Vec::with_capacity(LABEL_BYTES);
-        (&file)
-            .take(LABEL_BYTES as u64)
-            .read_to_end(&mut label)
-            .map_err(FileError::of("read", &path))?;
-        let header =
-            SegmentHeader::decode(&label).map_err(|fault| Damage { segment, byte: 0, fault })?;
-        let offset = LABEL_BYTES as u64;
-        Ok((Window { file, path, buffer: Vec::new(), start: 0, end: 0, offset }, header))
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..self.end]
-    }
-
-    /// Forgets what stands before a place not before the present one.
-    fn skip_to(&mut self, offset: u64) {
-        let skipped = usize::try_from(offset - self.offset).expect("a frame is in memory");
-        self.start += skipped;
-        self.offset = offset;
-        assert!(self.start <= self.end, "only what was read is skipped");
-    }
-
-    /// At least `length` bytes, fewer only where the file or `until` ends them.
-    fn fill(&mut self, length: usize, until: u64) -> Result<&[u8], FileError> {
-        if self.end - self.start < length {
-            let kept = self.start..self.end;
-            let before_limit = usize::try_from(until.saturating_sub(self.offset));
-            let wanted = before_limit.unwrap_or(usize::MAX).min(length.max(READ_BYTES));
-            if self.buffer.len() < wanted {
-                // Zeroed memory costs nothing where nothing is read; zeroing it does.
-                let mut larger = vec![0; wanted];
-                larger[..kept.len()].copy_from_slice(&self.buffer[kept.clone()]);
-                self.buffer = larger;
-            } else {
-                self.buffer.copy_within(kept.clone(), 0);
-            }
-            (self.start, self.end) = (0, kept.len());
-            while self.end < wanted {
-                let from = self.offset + self.end as u64;
-                match self.file.read_at(&mut self.buffer[self.end..wanted], from) {
-                    Ok(0) => break,
-                    Ok(read) => self.end += read,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(FileError::of("read", &self.path)(error)),
-                }
-            }
-        }
-        Ok(self.bytes())
-    }
 }

@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use super::format::{Damage, FRAME_BYTES_MAX, Fault, FrameHeader, HEADER_BYTES, Watermark};
-use super::{
-    FileError, Frame, Position, ReadError, Reader, count_segments, directory, segment_path,
-    watermark,
-};
+use super::segments::Segments;
+use super::window::Window;
+use super::{Frame, Position, ReadError, Reader, directory, watermark};
 
 /// An unfinished frame at the end of a log: its write broke off, and nobody was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +18,7 @@ pub struct Torn {
     pub fault: Fault,
 }
 
-/// Reads a log from its first frame to the last that is whole when it is opened.
+/// Reads a log, archive and all, to the last frame that is whole when it is opened.
 ///
 /// It needs no writer and disturbs none; beside a running node the frame that is being written
 /// shows as [`Torn`].
@@ -32,6 +31,8 @@ pub struct Whole {
     /// Length of the last segment.
     until: u64,
     bytes: u64,
+    /// Of them, those after the place where it was opened.
+    unread: u64,
     torn: Option<Torn>,
 }
 
@@ -39,8 +40,23 @@ impl Whole {
     /// Opens the log of a data directory at its first frame.
     ///
     /// # Errors
-    /// There is none, a segment is missing, or the watermark or the first header is damaged.
+    /// There is none, a segment is missing, or the watermark, the manifest of the archive or the
+    /// first header is damaged.
     pub fn open(data: &Path) -> Result<Whole, ReadError> {
+        Whole::open_from(data, None)
+    }
+
+    /// Opens it at a place between two frames, as a checkpoint keeps it. What stands before it is
+    /// taken to be checked: of those segments only the headers are looked at, and that they are
+    /// there.
+    ///
+    /// # Errors
+    /// As [`open`](Whole::open); and `at` is no such place, or beyond the end of the log.
+    pub fn open_at(data: &Path, at: Position) -> Result<Whole, ReadError> {
+        Whole::open_from(data, Some(at))
+    }
+
+    fn open_from(data: &Path, at: Option<Position>) -> Result<Whole, ReadError> {
         let directory = directory(data);
         let no_log = || ReadError::NoLog { data: data.to_owned() };
         if !directory.exists() {
@@ -48,25 +64,40 @@ impl Whole {
         }
         // Before the segments: beside a running node they grow, and the mark must not be beyond.
         let mark = watermark::read(&directory)?;
-        let last = count_segments(&directory)?;
+        let segments = Segments::list(&directory)?;
+        let last = segments.last;
         let marked = mark.filter(|mark| mark.sequence > 0).map_or(0, |mark| mark.segment);
-        if marked > last {
+        if marked.max(at.map_or(0, |at| at.segment)) > last {
             return Err(ReadError::Missing { segment: last + 1 });
         }
         if last == 0 {
             return Err(no_log());
         }
-        let (mut bytes, mut until) = (0, 0);
-        for segment in 1..=last {
-            let path = segment_path(&directory, segment);
-            until = path.metadata().map_err(FileError::of("inspect", &path))?.len();
-            bytes += until;
-        }
-        let reader = Reader::open(data)?;
+        let lengths: Vec<u64> = (1..=last)
+            .map(|segment| segments.bytes(&directory, segment))
+            .collect::<Result<_, _>>()?;
+        let until = lengths.last().copied().expect("there is a segment");
+        let reader = match at {
+            None => Reader::open(data)?,
+            Some(at) if at.segment == last && at.offset > until => {
+                let fault = Fault::Acknowledged { until: at.offset };
+                return Err(Damage { segment: last, byte: until, fault }.into());
+            }
+            Some(at) => Reader::open_at(data, at)?,
+        };
         if mark.is_some_and(|mark| mark.log != reader.log()) {
             return Err(ReadError::Watermark(Fault::Log));
         }
-        Ok(Whole { reader, mark, last, until, bytes, torn: None })
+        let start = reader.position();
+        if at.is_some() {
+            // Of the archived ones the manifest has been read.
+            let files = segments.files.range(..start.segment).copied();
+            check_headers(&directory, files, reader.log())?;
+        }
+        let bytes = lengths.iter().sum();
+        let before: u64 = lengths.iter().take(start.segment as usize - 1).sum();
+        let unread = bytes - before - start.offset;
+        Ok(Whole { reader, mark, last, until, bytes, unread, torn: None })
     }
 
     /// The next frame; `None` at the end, where [`torn`](Whole::torn) says what was left out.
@@ -88,9 +119,14 @@ impl Whole {
         self.reader.position()
     }
 
-    /// Bytes of all segments.
+    /// Bytes of all segments, of the archived ones as they were.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Bytes there were to read when it was opened.
+    pub fn unread(&self) -> u64 {
+        self.unread
     }
 
     /// How many segments there are.
@@ -168,6 +204,33 @@ impl Whole {
         }
         Ok(Torn { position, bytes, fault: damage.fault })
     }
+}
+
+/// Whether segments that will not be read are those of this log, in their order.
+fn check_headers(
+    directory: &Path,
+    segments: impl Iterator<Item = u32>,
+    log: u64,
+) -> Result<(), ReadError> {
+    let (mut sequence, mut epoch) = (0, 0);
+    for segment in segments {
+        let (_, header) = Window::open(directory, segment)?;
+        let fault = if header.segment != segment {
+            Fault::Segment { found: header.segment }
+        } else if header.log != log {
+            Fault::Log
+        } else if header.sequence < sequence {
+            Fault::Sequence { expected: sequence, found: header.sequence }
+        } else if header.epoch < epoch {
+            Fault::Epoch { before: epoch, found: header.epoch }
+        } else {
+            // At least one frame is in every segment that another follows.
+            (sequence, epoch) = (header.sequence + 1, header.epoch);
+            continue;
+        };
+        return Err(Damage { segment, byte: 0, fault }.into());
+    }
+    Ok(())
 }
 
 /// Whether nothing stands after a frame whose header is good.

@@ -5,14 +5,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Advice;
-
 use super::format::{HEADER_BYTES, LABEL_BYTES, SegmentHeader, Watermark};
 use super::lock::{self, Lock, LockError};
+use super::settle::settle;
 use super::watermark::WatermarkFile;
 use super::{
-    FileError, FrameBuilder, Position, ReadError, Torn, Whole, count_segments, create, directory,
-    segment_path, sync_directory,
+    FileError, FrameBuilder, Position, ReadError, Torn, Whole, create, directory, segment_path,
+    sync_directory,
 };
 
 /// How a log is written.
@@ -35,12 +34,16 @@ pub struct Opened {
     pub position: Position,
     /// Epoch of the last frame, 0 if there is none.
     pub epoch: u64,
-    /// Segment files.
+    /// Segments, archived ones too.
     pub segments: u32,
-    /// Frames, all checked.
+    /// Frames from where checking began, all checked.
     pub frames: u64,
     /// Events in them.
     pub events: u64,
+    /// Where checking began: after what a checkpoint vouches for, or at the first frame.
+    pub checked_from: Position,
+    /// Whether the last segment held what was not known to be durable, and was copied.
+    pub copied: bool,
     /// Bytes of all segments.
     pub bytes: u64,
     /// The unfinished frame that was cut from the end.
@@ -115,11 +118,16 @@ impl Writer {
     /// unfinished one from the end. `progress` is told after each frame how many bytes are
     /// checked, and of how many.
     ///
+    /// With `from`, a place that a checkpoint vouches for, frames are checked only from the
+    /// beginning of its segment on; of earlier segments, the headers, and that they are there.
+    ///
     /// # Errors
-    /// The directory is another's, or the log is damaged: it is then left as it is.
+    /// The directory is another's, or the log is damaged, or shorter than `from`: it is then left
+    /// as it is.
     pub fn open(
         data: &Path,
         options: Options,
+        from: Option<Position>,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<(Writer, Opened), OpenError> {
         let directory = directory(data);
@@ -132,16 +140,18 @@ impl Writer {
             LockError::InUse(pid) => OpenError::InUse { data: data.to_owned(), pid },
             LockError::File(error) => OpenError::File(error),
         })?;
-        settle(&directory)?;
-        let mut whole = match Whole::open(data) {
+        let copied = settle(&directory)?;
+        let open = || from.map_or_else(|| Whole::open(data), |from| Whole::open_at(data, from));
+        let mut whole = match open() {
             Err(ReadError::NoLog { .. }) => {
                 begin(data, &directory)?;
-                Whole::open(data)?
+                open()?
             }
             opened => opened?,
         };
+        let checked_from = whole.position();
         let (mut frames, mut events, mut checked) = (0, 0, 0);
-        let total = whole.bytes();
+        let total = whole.unread();
         while let Some(frame) = whole.next_frame()? {
             frames += 1;
             events += u64::from(frame.count);
@@ -155,6 +165,8 @@ impl Writer {
             segments: whole.segments(),
             frames,
             events,
+            checked_from,
+            copied,
             bytes: writer.bytes(),
             torn: whole.torn().cloned(),
             watermark: whole.is_marked(),
@@ -309,23 +321,6 @@ impl Writer {
         let Position { segment, offset, sequence } = self.position;
         Watermark { segment, log: self.log, offset, sequence }
     }
-}
-
-/// Makes the last segment durable and forgets the kernel's copy of it.
-///
-/// The node before this one may have ended because an `fdatasync` failed. The kernel then shows
-/// pages as written that the disk does not have; what is checked next must be what the disk has.
-fn settle(directory: &Path) -> Result<(), OpenError> {
-    let last = count_segments(directory)?;
-    if last == 0 {
-        return Ok(());
-    }
-    let path = segment_path(directory, last);
-    let file = File::options().write(true).open(&path).map_err(FileError::of("open", &path))?;
-    file.sync_all().map_err(FileError::of("make durable", &path))?;
-    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)
-        .map_err(|error| FileError::of("reread", &path)(error.into()))?;
-    Ok(())
 }
 
 /// The first files of a log: the watermark first, so that segments are never without one.

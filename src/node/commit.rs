@@ -4,6 +4,8 @@
 //! next batches gather (group commit). A full disk turns batches away and nothing else; any other
 //! failure of a write ends the node, because what the disk holds is then unknown.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -11,13 +13,16 @@ use dataflows::calendar::Hour;
 use dataflows::domain::Epoch;
 use tracing::{info, warn};
 
-use super::status::{Closing, LogStage, Status};
+use super::status::{Closing, Kept, LogStage, Status};
 use super::supervise::Supervisor;
+use crate::checkpoint::{self, Head};
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::door::{NotWritten, Submission};
 use crate::event::Event;
-use crate::log::{AppendError, FrameBuilder, OpenError, Opened, Options, Torn, Writer};
+use crate::log::{
+    self, AppendError, FrameBuilder, OpenError, Opened, Options, ReadError, Reader, Torn, Writer,
+};
 
 /// How often epochs are closed where nothing comes in, so that progress can be seen.
 const IDLE: Duration = Duration::from_secs(1);
@@ -40,6 +45,14 @@ pub enum LogError {
     /// It cannot be written any more.
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// Nobody can say whether there are checkpoints.
+    #[error("cannot list {}", directory.display())]
+    Checkpoints {
+        /// Where they would be.
+        directory: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
 }
 
 /// Opens the log, and appends what comes until it is told to finish.
@@ -55,10 +68,16 @@ pub fn run(
     status.log(LogStage::Recovering { checked: 0, of: 0 });
     let options = Options { segment_bytes: config.log.segment_bytes };
     let progress = |checked, of| status.log(LogStage::Recovering { checked, of });
-    let (writer, opened) = Writer::open(&config.data, options, progress)?;
-    report(&opened);
-    status.found(opened.events);
-    status.metrics.log_events.set(opened.events as i64);
+    let from = vouched(config)?;
+    let position = from.as_ref().map(|head| head.position);
+    let (writer, opened) = Writer::open(&config.data, options, position, progress)?;
+    let events = counted(&opened, from.as_ref(), config)?;
+    report(&opened, events);
+    if let Some(head) = &from {
+        status.checkpoint(Kept { epoch: head.epoch, events: head.events });
+    }
+    status.found(events);
+    status.metrics.log_events.set(events as i64);
     status.metrics.log_bytes.set(opened.bytes as i64);
     status.metrics.log_segments.set(i64::from(opened.segments));
     status.log(LogStage::Open);
@@ -85,13 +104,39 @@ pub fn run(
     Ok(())
 }
 
-fn report(opened: &Opened) {
-    let Opened { events, bytes, segments, .. } = opened;
+/// The newest checkpoint: it vouches for the log before it, which then need not be checked again.
+fn vouched(config: &Config) -> Result<Option<Head>, LogError> {
+    let log = match log::id(&config.data) {
+        Ok(log) => log,
+        Err(ReadError::NoLog { .. }) => return Ok(None),
+        Err(error) => return Err(OpenError::from(error).into()),
+    };
+    let chosen = checkpoint::choose(&config.data, log, &config.rules);
+    let chosen = chosen.map_err(|source| LogError::Checkpoints {
+        directory: checkpoint::directory(&config.data),
+        source,
+    })?;
+    Ok(chosen.map(|(_, head)| head))
+}
+
+/// Events of the whole log: those the checkpoint stands for, and those after it.
+fn counted(opened: &Opened, from: Option<&Head>, config: &Config) -> Result<u64, LogError> {
+    let Some(head) = from else { return Ok(opened.events) };
+    let mut reader = Reader::open_at(&config.data, head.position).map_err(OpenError::from)?;
+    let mut events = head.events;
+    while let Some(frame) = reader.next_frame(opened.position).map_err(OpenError::from)? {
+        events += u64::from(frame.count);
+    }
+    Ok(events)
+}
+
+fn report(opened: &Opened, events: u64) {
+    let Opened { bytes, segments, .. } = opened;
     info!("the log has {events} events, {bytes} bytes, {segments} segments");
     if let Some(Torn { position, bytes, fault }) = &opened.torn {
         warn!("cut {bytes} bytes at {position}, the write of which broke off: {fault}");
     }
-    if opened.events > 0 && !opened.watermark {
+    if events > 0 && !opened.watermark {
         warn!("the log has no watermark: damage to its last frame could pass for a broken write");
     }
 }

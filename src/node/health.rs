@@ -9,13 +9,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use dataflows::views::View;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -23,7 +23,7 @@ use super::status::{LogStage, Standing, Status, WorkerStage};
 use super::supervise::Supervisor;
 use crate::door::Door;
 use crate::http::live::Live;
-use crate::http::problem;
+use crate::http::problem::{self, Problem};
 use crate::rules::Rules;
 use crate::views::Served;
 
@@ -48,7 +48,7 @@ pub struct Health {
 #[derive(Debug, Serialize)]
 struct Readiness {
     ready: bool,
-    /// `recovering`, `replaying`, `ready`, `stopping`.
+    /// `recovering`, `restoring`, `replaying`, `ready`, `stopping`.
     stage: &'static str,
     /// The stage in words, with its numbers.
     detail: String,
@@ -64,6 +64,7 @@ pub fn routes(health: Arc<Health>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
+        .route("/v1/digests", get(digests))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, no_store))
         .with_state(health)
@@ -111,7 +112,11 @@ async fn status(State(health): State<Arc<Health>>) -> Json<Value> {
         "epoch_at_ms": standing.served.map(|served| served.wall_ms),
         "age_ms": age_ms,
         "accepted": standing.accepted,
-        "rules": { "integral": health.rules.integral, "attribution": health.rules.attribution },
+        "rules": {
+            "integral": health.rules.integral,
+            "attribution": health.rules.attribution,
+            "horizon_days": health.rules.horizon_days,
+        },
         "worker": {
             "stage": standing.worker.name(),
             "pid": standing.worker_pid,
@@ -123,9 +128,39 @@ async fn status(State(health): State<Arc<Health>>) -> Json<Value> {
             "bytes": metrics.log_bytes.get(),
             "segments": metrics.log_segments.get(),
         },
+        "checkpoint": standing.checkpoint,
         "subscribers": health.live.subscribers(),
         "accepted_per_second": standing.per_second(),
     }))
+}
+
+/// Which epoch, the last complete one if none is given.
+#[derive(Debug, Deserialize)]
+struct OfEpoch {
+    epoch: Option<u64>,
+}
+
+/// `{"epoch", "views": {view: digest}, "link": {"epoch", "digest"}}`: what tells whether two nodes,
+/// or a node and a replay of its log, have the same rows. `?epoch=` asks for one that the history
+/// reaches back to; `link`, the end of the chain of hours, is of the last.
+async fn digests(
+    State(health): State<Arc<Health>>,
+    Query(OfEpoch { epoch }): Query<OfEpoch>,
+) -> Result<Json<Value>, Problem> {
+    let served = health.served.epoch().ok_or_else(Problem::not_ready)?;
+    let epoch = epoch.unwrap_or(served);
+    let digests = health.served.digests(epoch).ok_or_else(|| {
+        let detail = format!("the history does not reach back to epoch {epoch}, or it is to come");
+        Problem::new(StatusCode::NOT_FOUND, "unknown_epoch", detail)
+    })?;
+    let views = View::ALL.into_iter().zip(digests);
+    let views = views.map(|(view, digest)| (view.name().to_owned(), json!(digest.to_string())));
+    let link = health.status.standing().chain.latest();
+    Ok(Json(json!({
+        "epoch": epoch,
+        "views": views.collect::<serde_json::Map<_, _>>(),
+        "link": { "epoch": link.epoch, "digest": link.digest.to_string() },
+    })))
 }
 
 impl Readiness {
@@ -138,6 +173,10 @@ impl Readiness {
             }
             (_, LogStage::Closed, _) => ("recovering", "the log is not open".to_owned()),
             _ if standing.served.is_some() => ("ready", "ready".to_owned()),
+            (_, _, WorkerStage::Restoring { epoch, bytes, of }) => {
+                let percent = (bytes * 100).checked_div(of).unwrap_or(0);
+                ("restoring", format!("restoring the checkpoint of epoch {epoch}: {percent}%"))
+            }
             (_, _, WorkerStage::Replaying { events }) => {
                 ("replaying", format!("replaying {events} events of {}", standing.found))
             }

@@ -39,6 +39,9 @@ pub struct Metrics {
     pub log_full: Gauge,
     pub worker_up: Gauge,
     pub subscribers: Gauge,
+    pub checkpoint_epoch: Gauge,
+    pub checkpoint_events: Gauge,
+    pub checkpoints_failed: Counter,
     rows: Family<Label, Gauge>,
     pub worker_restarts: Counter,
 }
@@ -59,6 +62,9 @@ impl Default for Metrics {
         let log_events = gauge("log_events", "Events in the log, the node's own hours among them");
         let log_full = gauge("log_full", "1 while the disk is full and batches are turned away");
         let worker_up = gauge("worker_up", "1 while there is a worker process");
+        let checkpoint_epoch = gauge("checkpoint_epoch", "Epoch of the newest checkpoint");
+        let checkpoint_events =
+            gauge("checkpoint_events", "Events that the newest checkpoint stands for");
         let subscribers = gauge("subscribers", "Live streams being read");
         let buckets = exponential_buckets(0.0001, 2.0, 18);
         Metrics {
@@ -99,6 +105,12 @@ impl Default for Metrics {
                 Gauge::default(),
             ),
             rows: add(&mut registry, "rows", "Rows served, by view", Family::default()),
+            checkpoints_failed: add(
+                &mut registry,
+                "checkpoints_failed",
+                "Checkpoints that could not be made",
+                Counter::default(),
+            ),
             worker_restarts: add(
                 &mut registry,
                 "worker_restarts",
@@ -116,6 +128,8 @@ impl Default for Metrics {
             log_full,
             worker_up,
             subscribers,
+            checkpoint_epoch,
+            checkpoint_events,
             registry,
         }
     }

@@ -4,6 +4,7 @@
 //! its own) → [`Served`] → HTTP. Each arrow is a bounded queue or the latest of something; nothing
 //! upstream waits for anything downstream.
 
+pub mod checkpoints;
 pub mod commit;
 pub mod health;
 pub mod metrics;
@@ -27,12 +28,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, History};
 use crate::dashboard;
 use crate::door::{self, Door};
 use crate::http::live::Live;
 use crate::http::{self, problem};
-use crate::views::Served;
+use crate::views::{Bounds, Served};
+use checkpoints::Maker;
 use commit::{LogError, Work};
 use health::Health;
 use status::Status;
@@ -152,12 +154,11 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
 
     let stop = CancellationToken::new();
     let status = Arc::new(Status::default());
-    let served = Arc::new(Served::new(config.history.changes));
+    let served = Arc::new(served(&config).await);
     let supervisor = Arc::new(Supervisor::default());
     let (log, queue) = sync_channel(config.limits.requests);
     let door = Arc::new(Door::new(config.limits.clone(), log.clone(), Arc::clone(&status)));
-    let progress = Duration::from_millis(config.live.progress_ms);
-    let live = Arc::new(Live::new(config.live.subscribers, progress, stop.child_token()));
+    let live = Arc::new(Live::new(&config.live, config.epoch_ms, stop.child_token()));
     let health = Arc::new(Health {
         status: Arc::clone(&status),
         door: Arc::clone(&door),
@@ -178,6 +179,15 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
         let supervisor = Arc::clone(&supervisor);
         thread("log", move || commit::run(&config, &queue, &status, &supervisor))?
     };
+    let maker = Maker::default();
+    let made = {
+        let (config, status) = (Arc::clone(&config), Arc::clone(&status));
+        let (supervisor, maker, program) =
+            (Arc::clone(&supervisor), maker.clone(), program.clone());
+        thread("checkpoints", move || {
+            checkpoints::run(&config, &program, &status, &supervisor, &maker);
+        })?
+    };
     let worker_ended = {
         let (served, status) = (Arc::clone(&served), Arc::clone(&status));
         let supervisor = Arc::clone(&supervisor);
@@ -190,9 +200,19 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
             });
         })?
     };
-    let parts = Parts { stop: stop.clone(), status: Arc::clone(&status), supervisor, log };
+    let parts =
+        Parts { stop: stop.clone(), status: Arc::clone(&status), supervisor, log, maker, made };
     let ended = tokio::spawn(parts.until_the_end(listener, routes, log_ended, worker_ended));
     Ok(Running { address, served, status, stop, ended })
+}
+
+/// What is served, with the history of the node before.
+async fn served(config: &Config) -> Served {
+    let History { changes, seconds, bytes } = config.history;
+    let bounds = Bounds { changes_max: changes, epochs_max: seconds * 1000 / config.epoch_ms };
+    let directory = config.data.join("history");
+    let reading = move || Served::keep(&directory, bytes, bounds);
+    tokio::task::spawn_blocking(reading).await.expect("it does not panic")
 }
 
 fn announce(config: &Config, address: SocketAddr) {
@@ -207,6 +227,9 @@ fn announce(config: &Config, address: SocketAddr) {
     }
     info!("data in {}, {workers} worker threads", data.display());
     info!("rules in force: integral = {}, attribution = {}", rules.integral, rules.attribution);
+    if rules.horizon_days > 0 {
+        info!("records close {} days after their last message", rules.horizon_days);
+    }
 }
 
 /// Starts a thread, and yields what it comes to.
@@ -229,6 +252,8 @@ struct Parts {
     status: Arc<Status>,
     supervisor: Arc<Supervisor>,
     log: SyncSender<Work>,
+    maker: Maker,
+    made: oneshot::Receiver<()>,
 }
 
 impl Parts {
@@ -261,6 +286,10 @@ impl Parts {
             }
         };
         self.supervisor.stop();
+        self.maker.kill();
+        if tokio::time::timeout(THREADS_GRACE, self.made).await.is_err() {
+            warn!("the process that makes a checkpoint did not end, and is left to itself");
+        }
         if tokio::time::timeout(THREADS_GRACE, worker_ended).await.is_err() {
             warn!("the worker did not end, and is left to notice that the node is gone");
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use dataflows::domain::Epoch;
 
+use crate::chain::Chain;
 use crate::clock;
 use crate::node::metrics::Metrics;
 
@@ -30,6 +31,10 @@ pub struct Standing {
     pub worker_pid: Option<u32>,
     /// The epoch that is served; none until the first is complete.
     pub served: Option<Closing>,
+    /// Its digests.
+    pub chain: Chain,
+    /// The newest checkpoint.
+    pub checkpoint: Option<Kept>,
     /// Whether the node has been asked to stop.
     pub stopping: bool,
     /// Events that were in the log when it was opened.
@@ -64,6 +69,15 @@ pub enum WorkerStage {
     /// There is none yet, or none any more.
     #[default]
     Down,
+    /// It puts in the past that a checkpoint holds.
+    Restoring {
+        /// The epoch of the checkpoint.
+        epoch: Epoch,
+        /// Bytes of it read.
+        bytes: u64,
+        /// Of how many.
+        of: u64,
+    },
     /// It reads what was in the log before it started.
     Replaying {
         /// Events read.
@@ -90,10 +104,20 @@ impl WorkerStage {
     pub fn name(self) -> &'static str {
         match self {
             WorkerStage::Down => "down",
+            WorkerStage::Restoring { .. } => "restoring",
             WorkerStage::Replaying { .. } => "replaying",
             WorkerStage::Running => "running",
         }
     }
+}
+
+/// The newest checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Kept {
+    /// The epoch it is of.
+    pub epoch: Epoch,
+    /// Events of the log it stands for.
+    pub events: u64,
 }
 
 /// The end of an epoch.
@@ -111,6 +135,13 @@ impl Closing {
     /// That `upper` is the first open epoch from now on.
     pub fn now(upper: Epoch) -> Closing {
         Closing { upper, wall_ms: clock::wall_ms(), at: Instant::now() }
+    }
+
+    /// That `upper` was the first open epoch at that time by the wall clock.
+    pub fn past(upper: Epoch, wall_ms: u64) -> Closing {
+        let ago = Duration::from_millis(clock::wall_ms().saturating_sub(wall_ms));
+        let now = Instant::now();
+        Closing { upper, wall_ms, at: now.checked_sub(ago).unwrap_or(now) }
     }
 
     /// The last epoch that is closed.
@@ -174,8 +205,16 @@ impl Status {
     }
 
     /// The figures of all epochs below this end are served.
-    pub fn served(&self, closing: Closing) {
-        self.lock().served = Some(closing);
+    pub fn served(&self, closing: Closing, chain: Chain) {
+        let mut standing = self.lock();
+        (standing.served, standing.chain) = (Some(closing), chain);
+    }
+
+    /// There is a checkpoint from now on, newer than those before.
+    pub fn checkpoint(&self, kept: Kept) {
+        self.lock().checkpoint = Some(kept);
+        self.metrics.checkpoint_epoch.set(kept.epoch as i64);
+        self.metrics.checkpoint_events.set(kept.events as i64);
     }
 
     /// The node is about to stop: nothing is accepted any more.

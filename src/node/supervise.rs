@@ -1,8 +1,8 @@
 //! The worker's keeper: starts the process, tells it which epochs to close, takes what it reports,
 //! and starts it again when it dies or hangs.
 //!
-//! A worker is replaced whole: the new one reads the log from its start and reports every row, so
-//! nothing it may have said before needs to be known. Until then the last complete epoch is served,
+//! A worker is replaced whole: the new one begins with the newest checkpoint or the start of the
+//! log and reports every row, so nothing it may have said before needs to be known. Until then the last complete epoch is served,
 //! and the door goes on as if nothing had happened.
 
 use std::collections::VecDeque;
@@ -18,9 +18,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dataflows::domain::Epoch;
+use dataflows::views::{Row, View};
 use tracing::{error, info};
 
 use super::status::{Closing, Status, WorkerStage};
+use crate::chain::Chain;
 use crate::config::Config;
 use crate::log::Position;
 use crate::protocol::{self, Command, Report};
@@ -43,16 +45,35 @@ pub struct Supervisor {
 struct State {
     /// The latest epoch that the log has closed, and where it ends.
     latest: Option<(Position, Closing)>,
-    /// What the present worker was told to close and has not reported, oldest first.
-    owed: VecDeque<Closing>,
+    /// What the present worker is to report before all else, or a later epoch that it begins with.
+    first: Option<Closing>,
+    /// What the present worker was told to close and has not reported, oldest first, and where the
+    /// log goes on after each.
+    owed: VecDeque<(Position, Closing)>,
     /// The epoch it was told to close last.
     asked: Option<Epoch>,
     /// When it was last heard of.
     heard: Instant,
     /// Why it will not be heard of any more.
     lost: Option<String>,
+    /// Whether somebody waits for the next [`Moment`], and the one that is there for him.
+    wanted: bool,
+    moment: Option<Moment>,
     /// The node is stopping.
     stopping: bool,
+}
+
+/// An epoch that has just been served, as a checkpoint of it needs it.
+#[derive(Debug)]
+pub struct Moment {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Where the log goes on after it.
+    pub position: Position,
+    /// The rows of `survey_sample` and `survey_lists`.
+    pub drawn: Vec<Row>,
+    /// The digests of all rows.
+    pub chain: Chain,
 }
 
 /// What there is to do for a worker.
@@ -80,10 +101,13 @@ impl Default for Supervisor {
     fn default() -> Supervisor {
         let state = State {
             latest: None,
+            first: None,
             owed: VecDeque::new(),
             asked: None,
             heard: Instant::now(),
             lost: None,
+            wanted: false,
+            moment: None,
             stopping: false,
         };
         Supervisor { state: Mutex::new(state), changed: Condvar::new() }
@@ -102,6 +126,35 @@ impl Supervisor {
     pub fn stop(&self) {
         self.lock().stopping = true;
         self.changed.notify_all();
+    }
+
+    /// Waits for the next epoch that is served; `None` once the node stops.
+    pub fn moment(&self) -> Option<Moment> {
+        let mut state = self.lock();
+        state.wanted = true;
+        loop {
+            if state.stopping {
+                return None;
+            }
+            if let Some(moment) = state.moment.take() {
+                return Some(moment);
+            }
+            state = self.wait(state, PATIENCE);
+        }
+    }
+
+    /// Waits so long, and no longer than the node runs; true while it does.
+    pub fn pause(&self, time: Duration) -> bool {
+        let over = Instant::now() + time;
+        let mut state = self.lock();
+        while !state.stopping {
+            let left = over.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            state = self.wait(state, left);
+        }
+        false
     }
 
     /// How many epochs the worker owes.
@@ -161,6 +214,10 @@ impl Supervisor {
         {
             let mut state = self.lock();
             state.owed.clear();
+            let latest = state.latest.map(|(_, closing)| closing.upper);
+            let goes_on = post.served.goes_on_from().map(|epoch| epoch + 1);
+            let first = goes_on.filter(|upper| latest.is_some_and(|latest| *upper < latest));
+            state.first = first.map(|upper| Closing::past(upper, upper * post.config.epoch_ms));
             (state.asked, state.lost, state.heard) = (None, None, Instant::now());
         }
         let reason = thread::scope(|scope| {
@@ -186,7 +243,9 @@ impl Supervisor {
     /// Tells the worker what to do until it is lost or the node stops; returns why that is.
     fn tell(&self, mut stream: &UnixStream, post: &Post<'_>) -> io::Result<String> {
         let Config { data, workers, rules, worker, .. } = post.config;
-        let start = Command::Start { log: data.clone(), workers: *workers, rules: rules.clone() };
+        let first = self.lock().first.map(|closing| closing.upper);
+        let (log, rules) = (data.clone(), rules.clone());
+        let start = Command::Start { log, workers: *workers, rules, first };
         protocol::send(&mut stream, &start)?;
         loop {
             match self.next(worker.epochs_owed, Duration::from_secs(worker.silent_seconds)) {
@@ -221,7 +280,7 @@ impl Supervisor {
                     state.heard = Instant::now();
                 }
                 state.asked = Some(closing.upper);
-                state.owed.push_back(closing);
+                state.owed.push_back((end, closing));
                 return Next::Close(end, closing.upper);
             }
             let silence = state.heard.elapsed();
@@ -248,20 +307,30 @@ impl Supervisor {
         let mut first = true;
         while let Some(report) = protocol::receive(&mut reader)? {
             match report {
+                Report::Restoring { epoch, bytes, of } => {
+                    post.status.worker(WorkerStage::Restoring { epoch, bytes, of });
+                }
                 Report::Reading { events } => {
                     post.status.worker(WorkerStage::Replaying { events });
                 }
                 Report::Part { changes: mut part } => changes.append(&mut part),
-                Report::Closed { upper, changes: mut part } => {
+                Report::Closed { upper, changes: mut part, chain } => {
                     changes.append(&mut part);
-                    let closing = self.closed(upper)?;
+                    let (position, closing) = self.closed(upper)?;
                     let changes = std::mem::take(&mut changes);
                     let epoch = match std::mem::take(&mut first) {
                         true => post.served.replace(upper, changes),
                         false => post.served.apply(upper, changes),
                     };
                     post.status.worker(WorkerStage::Running);
-                    post.status.served(closing);
+                    if !post.served.digests(epoch).is_some_and(|digests| chain.is_of(&digests)) {
+                        let reason = format!("rows and digests of epoch {epoch} do not agree");
+                        return Err(io::Error::other(reason));
+                    }
+                    if let Some(position) = position {
+                        self.offer(epoch, position, &chain, post);
+                    }
+                    post.status.served(closing, chain);
                     post.status.metrics.epoch_served.set(epoch as i64);
                 }
             }
@@ -270,18 +339,39 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Gives the epoch to who waits for one.
+    fn offer(&self, epoch: Epoch, position: Position, chain: &Chain, post: &Post<'_>) {
+        if !std::mem::take(&mut self.lock().wanted) {
+            return;
+        }
+        let Some(snapshot) = post.served.snapshot() else { return };
+        let views = [View::SurveySample, View::SurveyLists];
+        let rows = views.into_iter().flat_map(|view| snapshot.table(view).iter());
+        let drawn = rows.map(|row| Row::clone(row)).collect();
+        self.lock().moment = Some(Moment { epoch, position, drawn, chain: chain.clone() });
+        self.changed.notify_all();
+    }
+
     /// What the worker owed and now has closed: one epoch, or several taken together.
-    fn closed(&self, upper: Epoch) -> io::Result<Closing> {
+    fn closed(&self, upper: Epoch) -> io::Result<(Option<Position>, Closing)> {
         let mut closing = None;
         {
             let mut state = self.lock();
-            while state.owed.front().is_some_and(|owed| owed.upper <= upper) {
+            let is_before_owed = state.owed.front().is_none_or(|(_, owed)| upper < owed.upper);
+            match state.first.take() {
+                Some(first) if first.upper <= upper && is_before_owed => {
+                    return Ok((None, Closing { upper, ..first }));
+                }
+                _ => {}
+            }
+            while state.owed.front().is_some_and(|(_, owed)| owed.upper <= upper) {
                 closing = state.owed.pop_front();
             }
         }
         self.changed.notify_all();
         closing
-            .filter(|closing| closing.upper == upper)
+            .filter(|(_, closing)| closing.upper == upper)
+            .map(|(position, closing)| (Some(position), closing))
             .ok_or_else(|| io::Error::other(format!("it closed {upper}, which it did not owe")))
     }
 
@@ -317,14 +407,15 @@ mod tests {
     #[test]
     fn a_worker_may_close_several_epochs_at_once_but_only_what_it_owes() {
         let supervisor = Supervisor::default();
-        let owe = |upper| supervisor.lock().owed.push_back(Closing::now(upper));
+        let end = Position { segment: 1, offset: 44, sequence: 0 };
+        let owe = |upper| supervisor.lock().owed.push_back((end, Closing::now(upper)));
         [5, 7, 9].into_iter().for_each(owe);
-        assert_eq!(supervisor.closed(7).expect("owed").upper, 7);
+        assert_eq!(supervisor.closed(7).expect("owed").1.upper, 7);
         assert_eq!(supervisor.owed(), 1);
         assert!(supervisor.closed(8).is_err());
         assert!(supervisor.closed(10).is_err());
         owe(11);
-        assert_eq!(supervisor.closed(11).expect("owed").upper, 11);
+        assert_eq!(supervisor.closed(11).expect("owed").1.upper, 11);
         assert!(supervisor.closed(11).is_err());
     }
 

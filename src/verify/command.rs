@@ -51,6 +51,10 @@ pub struct VerifyArgs {
     /// D10: the most records a list of the survey asks for, 0 for no limit
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub survey_cap: u32,
+    /// Days after its last message at which a record can no longer change, 0 for never; as the node
+    /// has it (rules.horizon_days)
+    #[arg(long, default_value_t = 0, value_name = "DAYS")]
+    pub horizon_days: u32,
 }
 
 impl VerifyArgs {
@@ -60,6 +64,7 @@ impl VerifyArgs {
             attribution: self.attribution,
             sample_seed: self.sample_seed.clone(),
             survey_cap: self.survey_cap,
+            horizon_days: self.horizon_days,
         }
     }
 

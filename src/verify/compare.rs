@@ -7,6 +7,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::recompute::{Row, VIEWS, Views, key};
+use crate::views::digest::Digest;
 
 /// How many differences are kept to be shown.
 const SHOWN_MAX: usize = 20;
@@ -27,6 +28,8 @@ pub struct Counts {
     pub rows: u64,
     /// Rows that are missing, unexpected or have another value in a column.
     pub different: u64,
+    /// Of the rows compared with, as they were given.
+    pub digest: Digest,
 }
 
 impl Differences {
@@ -80,8 +83,8 @@ impl fmt::Display for Differences {
         if unshown > 0 {
             writeln!(f, "… and {unshown} more")?;
         }
-        for (view, Counts { rows, different }) in &self.views {
-            writeln!(f, "{view:>16} {rows:>10} rows, {different} different")?;
+        for (view, Counts { rows, different, digest }) in &self.views {
+            writeln!(f, "{view:>16} {rows:>10} rows, {different} different, digest {digest}")?;
         }
         Ok(())
     }
@@ -119,6 +122,8 @@ impl Comparison {
     pub fn actual(&mut self, view: &'static str, json: &str) -> Result<(), ActualError> {
         let row: Row =
             serde_json::from_str(json).map_err(|cause| ActualError::NoRow { view, cause })?;
+        let counts = self.differences.views.entry(view).or_default();
+        counts.digest += Digest::of_json(json.as_bytes());
         let rows = self.actual.entry(view).or_default();
         match rows.insert(key(view, &row), json.into()) {
             None => Ok(()),
@@ -126,10 +131,27 @@ impl Comparison {
         }
     }
 
+    /// Whoever gave the rows of a view says that they have this digest.
+    pub fn claimed(&mut self, view: &'static str, claimed: Digest) {
+        let counts = self.differences.views.entry(view).or_default();
+        if counts.digest != claimed {
+            counts.different += 1;
+            let found = counts.digest;
+            self.differences
+                .first
+                .push(format!("{view}: digest {found} of rows said to have {claimed}"));
+        }
+    }
+
     /// Names a view to be compared even if it has no row on the actual side.
     pub fn expect_view(&mut self, view: &'static str) {
         self.actual.entry(view).or_default();
         self.differences.views.entry(view).or_default();
+    }
+
+    /// Whether the view is compared.
+    pub fn expects(&self, view: &str) -> bool {
+        self.actual.contains_key(view)
     }
 
     /// Takes a row of the recomputation.
@@ -248,7 +270,10 @@ mod tests {
                 r#"units unit=U3: not recomputed, is {"k":0,"unit":"U3"}"#,
             ]
         );
-        assert_eq!(differences.views["units"], Counts { rows: 2, different: 3 });
+        assert_eq!(
+            differences.views["units"],
+            Counts { rows: 2, different: 3, ..Counts::default() }
+        );
         assert!(!differences.is_empty());
         assert!(compare(&expected, &expected).is_empty());
     }

@@ -8,6 +8,7 @@ use std::thread;
 
 use anyhow::Context;
 use dataflows::domain::{Epoch, Input};
+use dataflows::graph::Base;
 use dataflows::views::{Row, View};
 
 use super::recompute::{VIEWS, Views, key};
@@ -34,7 +35,7 @@ pub fn rows<T>(
     feed: impl FnOnce(&mut dyn FnMut(Epoch, &Event<'_>)) -> anyhow::Result<T>,
     mut give: impl FnMut(&'static str, &str) -> anyhow::Result<()>,
 ) -> anyhow::Result<T> {
-    let (way_in, results) = engine::start(workers, rules);
+    let (way_in, results) = engine::start(workers, rules, Base::default());
     let collector = thread::spawn(move || collect(results).0);
     let mut feeding = Feeding { feed: way_in, inputs: Vec::new(), sequence: 0, epoch: 0, taken: 0 };
     let fed = feed(&mut |epoch, event| feeding.take(epoch, event));

@@ -15,21 +15,29 @@ use super::reference::Reference;
 use super::sample::{calls, is_settled};
 use super::time;
 
-/// Gives the rows of `deadlines` about one record. `drawn` is the list it is drawn in.
+/// A record, as its deadlines see it.
+pub struct About<'a> {
+    pub record: Record,
+    pub messages: &'a [Message],
+    pub judgement: &'a Judgement,
+    /// The list of the survey it is drawn in.
+    pub drawn: Option<(Date, Id)>,
+    /// Whether it is beyond the horizon: its own clocks are gone then, the list's stays.
+    pub is_closed: bool,
+}
+
+/// Gives the rows of `deadlines` about one record.
 pub fn give(
-    (record, messages): (Record, &[Message]),
-    judgement: &Judgement,
-    drawn: Option<(Date, Id)>,
+    about: &About<'_>,
     reference: &Reference,
     now: Option<Hour>,
     sink: &mut impl FnMut(&'static str, Value),
 ) {
-    let deadlines = [
-        sms(messages, judgement, reference),
-        drawn.map(|list| call(messages, list, reference)),
-        review(messages, judgement, reference),
-    ];
-    for deadline in deadlines.into_iter().flatten() {
+    let About { record, messages, judgement, drawn, is_closed } = *about;
+    let own = [sms(messages, judgement, reference), review(messages, judgement, reference)];
+    let own = own.into_iter().flatten().filter(|_| !is_closed);
+    let call = drawn.map(|list| call(messages, list, reference));
+    for deadline in own.chain(call) {
         let row = json!({
             "kind": deadline.kind,
             "record": record,

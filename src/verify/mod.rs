@@ -9,6 +9,7 @@ mod command;
 mod compare;
 pub mod dataflow;
 mod deadlines;
+mod horizon;
 mod judge;
 mod message;
 mod recompute;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use dataflows::calendar::Hour;
 use serde_json::{Map, Value};
 
+use super::horizon::Horizon;
 use super::judge::judge;
 use super::message::Message;
 use super::reference::{Offices, Reference};
@@ -58,6 +59,7 @@ pub struct Recomputation {
     rules: Rules,
     reference: Reference,
     records: Records,
+    horizon: Horizon,
     sample: Sample,
     /// As of the last closed epoch that had one.
     clock: Option<Hour>,
@@ -69,6 +71,7 @@ impl Recomputation {
     pub fn new(rules: Rules) -> Recomputation {
         Recomputation {
             sample: Sample::new(&rules),
+            horizon: Horizon::new(rules.horizon_days),
             rules,
             reference: Reference::new(Regions::embedded()),
             records: HashMap::new(),
@@ -83,7 +86,9 @@ impl Recomputation {
             self.clock_of_epoch = self.clock_of_epoch.max(Some(*hour));
         } else if self.reference.apply(event) {
             self.sample.touch_all();
-        } else if let Some((record, message)) = Message::of(event) {
+        } else if let Some((record, message)) = Message::of(event)
+            && self.horizon.admits(record, &message)
+        {
             self.sample.touch(record, &message);
             self.records.entry(record).or_default().push(message);
         }
@@ -96,6 +101,7 @@ impl Recomputation {
         if let Some(hour) = told.filter(|told| self.clock.is_none_or(|known| *told > known)) {
             self.clock = Some(hour);
             self.sample.tick(hour, &self.records, &self.reference, &self.rules);
+            self.horizon.strike(hour, &self.records);
         }
     }
 
@@ -113,11 +119,16 @@ impl Recomputation {
         for (&record, messages) in records {
             let judgement = judge(messages, &self.reference, &self.rules);
             sums.add(&judgement, &self.reference, &offices);
-            let drawn = self.sample.list_drawing(record);
-            let about = (record, messages.as_slice());
-            deadlines::give(about, &judgement, drawn, &self.reference, self.clock, &mut sink);
+            let about = deadlines::About {
+                record,
+                messages,
+                judgement: &judgement,
+                drawn: self.sample.list_drawing(record),
+                is_closed: self.horizon.is_closed(record),
+            };
+            deadlines::give(&about, &self.reference, self.clock, &mut sink);
         }
-        sums.finish();
+        sums.finish(&self.horizon);
         self.sample.give(&mut sink);
         let today = self.clock.map(|hour| time::date_in(self.reference.moscow(), hour.micros()));
         let figures = Figures { reference: &self.reference, offices: &offices, sums: &sums, today };

@@ -214,6 +214,10 @@ impl Figures<'_> {
             let channel = channel.of_message();
             sink("refused", json!({"code": code, "channel": channel, "count": count}));
         }
+        if self.sums.late_others > 0 {
+            let count = self.sums.late_others;
+            sink("refused", json!({"code": "closed", "channel": "record", "count": count}));
+        }
         if !self.offices.cyclic.is_empty() {
             let count = self.offices.cyclic.len();
             sink("refused", json!({"code": "cycle", "channel": "unit", "count": count}));

@@ -46,8 +46,28 @@ pub fn read(url: &Url) -> anyhow::Result<ByEpoch> {
                 comparison.actual(view, &row)?;
             }
         }
+        for (epoch, comparison) in &mut views {
+            let digests = read_digests(&client, url, *epoch).await?;
+            for (view, _) in VIEWS {
+                if let (true, Some(digest)) = (comparison.expects(view), digests.views.get(view)) {
+                    comparison.claimed(view, digest.parse()?);
+                }
+            }
+        }
         Ok(views)
     })
+}
+
+#[derive(Deserialize)]
+struct DigestsOfEpoch {
+    views: BTreeMap<String, String>,
+}
+
+async fn read_digests(client: &Client, url: &Url, epoch: Epoch) -> anyhow::Result<DigestsOfEpoch> {
+    let digests =
+        url.join(&format!("v1/digests?epoch={epoch}")).context("not the URL of a node")?;
+    let answer = client.get(digests).send().await?.error_for_status()?;
+    answer.json().await.context("not the digests of an epoch")
 }
 
 async fn read_view(

@@ -7,6 +7,7 @@ use dataflows::domain::{Channel, UnitKind};
 use dataflows::id::Id;
 use jiff::civil::Date;
 
+use super::horizon::Horizon;
 use super::judge::{Judgement, QUESTIONS, Sheet, Verdict};
 use super::reference::{Offices, Reference};
 use super::time;
@@ -85,6 +86,8 @@ pub struct Sums {
     pub months: HashMap<(Scope, Id, Date), Tally>,
     pub pending: HashMap<&'static str, u64>,
     pub refused: HashMap<(&'static str, Channel), u64>,
+    /// What else than ratings came for closed records.
+    pub late_others: u64,
     pub conservation: Conservation,
 }
 
@@ -209,8 +212,14 @@ impl Sums {
         days.range(from..until).fold((0, 0), |sum, (_, day)| (sum.0 + day.0, sum.1 + day.1))
     }
 
-    /// Drops the territories that have facts but no rating.
-    pub fn finish(&mut self) {
+    /// Drops the territories that have facts but no rating, and adds what came too late.
+    pub fn finish(&mut self, horizon: &Horizon) {
+        for (channel, count) in &horizon.late_ratings {
+            self.conservation.accepted += count;
+            self.conservation.refused += count;
+            *self.refused.entry(("closed", *channel)).or_default() += count;
+        }
+        self.late_others = horizon.late_others;
         self.territories.retain(|_, territory| territory.tally.n() > 0);
     }
 }

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use dataflows::calendar::{Month, Quarter};
 use dataflows::views::{Key, Part, Row, View};
 
-use super::Change;
 use super::cell::{Cell, cells};
 use super::columns::{Column, Kind, columns};
+use super::history::merge;
+use super::table::Held;
+use super::{Change, ChangeSet};
 use crate::event::{parse_day, parse_moment};
 
 /// Combinations of leading key columns that are searched one by one; with more, fewer columns are
@@ -61,7 +63,7 @@ pub enum FilterError {
 }
 
 /// A value to compare a column with.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Wanted {
     /// Null, or an empty text.
     Nothing,
@@ -72,7 +74,7 @@ pub(super) enum Wanted {
 }
 
 /// The conditions of a reader on the rows of a view: each column one of its values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Filter {
     view: View,
     /// By place of the column, key columns first; each with one value at least.
@@ -122,6 +124,11 @@ impl Filter {
         self.view
     }
 
+    /// Whether every row matches.
+    pub fn is_all(&self) -> bool {
+        self.conditions.is_empty()
+    }
+
     /// The n-th range of keys to look through, ascending; one without bounds for the whole view.
     pub(super) fn range(&self, n: usize) -> Option<&[Wanted]> {
         self.ranges.get(n).map(Vec::as_slice)
@@ -145,14 +152,34 @@ impl Filter {
 
     /// The change as a reader of the matching rows sees it: a row that starts or stops to match
     /// comes or goes. `None` where nothing changes for the reader.
-    pub fn change(&self, change: &Change) -> Option<Change> {
-        let seen = |row: &Option<Arc<Row>>| row.clone().filter(|row| self.matches(row));
+    fn change(&self, change: &Change) -> Option<Change> {
+        let seen = |row: &Option<Arc<Held>>| row.clone().filter(|row| self.matches(row));
         let change = Change { before: seen(&change.before), after: seen(&change.after) };
         (change.before != change.after).then_some(change)
     }
 
+    /// What the sets of one or several epochs, oldest first, come to for a reader of the matching
+    /// rows: sorted by key, each key once.
+    pub fn changes(&self, sets: &[Arc<ChangeSet>]) -> Vec<Change> {
+        match sets {
+            [set] => {
+                let concerning = self.concerning(&set.changes);
+                concerning.filter_map(|change| self.change(change)).collect()
+            }
+            sets => {
+                let concerning = sets.iter().flat_map(|set| self.concerning(&set.changes));
+                merge(concerning).iter().filter_map(|change| self.change(change)).collect()
+            }
+        }
+    }
+
+    /// Whether a reader of the matching rows sees anything of a set.
+    pub fn sees(&self, set: &ChangeSet) -> bool {
+        self.concerning(&set.changes).any(|change| self.change(change).is_some())
+    }
+
     /// Those of `changes` (sorted by key) that can concern the reader, by their keys.
-    pub fn concerning<'a>(&'a self, changes: &'a [Change]) -> impl Iterator<Item = &'a Change> {
+    fn concerning<'a>(&'a self, changes: &'a [Change]) -> impl Iterator<Item = &'a Change> {
         self.ranges.iter().flat_map(move |range| {
             let from = changes.partition_point(|c| self.compare(&c.key(), range).is_lt());
             changes[from..].iter().take_while(|c| self.compare(&c.key(), range).is_eq())

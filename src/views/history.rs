@@ -1,22 +1,25 @@
 //! The changes of the last epochs, so that who fell behind or was cut off gets what it missed and
 //! nothing else.
 //!
-//! Bounded by the number of changes, not of epochs: an epoch in which nothing changed costs
-//! nothing. Readers keep no state here, only their position: the last epoch they have seen.
+//! Bounded by the number of changes and by age, not by epochs: an epoch in which nothing changed
+//! costs nothing. Readers keep no state here, only their position: the last epoch they have seen.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use dataflows::domain::Epoch;
-use dataflows::views::{Key, Row};
+use dataflows::views::{Key, View};
+
+use super::digest::Digest;
+use super::table::Held;
 
 /// What became of one key: the row before, the row after. Never both absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The row until then; none where the key is new.
-    pub before: Option<Arc<Row>>,
+    pub before: Option<Arc<Held>>,
     /// The row from then on; none where the key went.
-    pub after: Option<Arc<Row>>,
+    pub after: Option<Arc<Held>>,
 }
 
 impl Change {
@@ -26,10 +29,13 @@ impl Change {
     }
 
     /// The row after or, where it went, before: both have the key.
-    pub fn any_row(&self) -> &Row {
+    pub fn any_row(&self) -> &Held {
         self.after.as_deref().or(self.before.as_deref()).expect("a change has one row at least")
     }
 }
+
+/// The digest of each view, in the order of [`View::ALL`].
+pub type Digests = [Digest; View::ALL.len()];
 
 /// All changes of one epoch, sorted by key, each key once; at least one.
 #[derive(Debug)]
@@ -38,6 +44,18 @@ pub struct ChangeSet {
     pub epoch: Epoch,
     /// Its changes.
     pub changes: Vec<Change>,
+    /// Of the views with these changes made.
+    pub digests: Digests,
+}
+
+/// How much is kept: what is beyond either bound is forgotten, oldest first, but never the newest
+/// epoch that had changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Changes over all views.
+    pub changes_max: usize,
+    /// Ticks of the clock.
+    pub epochs_max: u64,
 }
 
 /// The change sets of the last epochs, without gap.
@@ -45,50 +63,94 @@ pub struct ChangeSet {
 pub struct History {
     /// All changes of the epochs above this one are here.
     floor: Epoch,
+    /// Of the views at that epoch.
+    floor_digests: Digests,
     /// The last complete epoch.
     last: Epoch,
     sets: VecDeque<Arc<ChangeSet>>,
     changes: usize,
-    changes_max: usize,
+    bounds: Bounds,
 }
 
 impl History {
-    /// Empty; it begins after `floor`. It keeps at most `changes_max` changes, and the newest epoch
-    /// that had any, however many.
-    pub fn new(floor: Epoch, changes_max: usize) -> History {
-        History { floor, last: floor, sets: VecDeque::new(), changes: 0, changes_max }
+    /// Empty; it begins after `floor`, at which the views had these digests.
+    pub fn new(floor: Epoch, floor_digests: Digests, bounds: Bounds) -> History {
+        let sets = VecDeque::new();
+        History { floor, floor_digests, last: floor, sets, changes: 0, bounds }
     }
 
-    /// Adds the changes of a later epoch, if there are any; returns the sets it forgets for them.
-    pub fn push(&mut self, epoch: Epoch, changes: Vec<Change>) -> Vec<Arc<ChangeSet>> {
-        let mut forgotten = Vec::new();
+    /// Adds what a later epoch changed, if anything; returns the sets it forgets for it.
+    pub fn push(&mut self, epoch: Epoch, set: Option<Arc<ChangeSet>>) -> Vec<Arc<ChangeSet>> {
         self.last = epoch;
-        if changes.is_empty() {
-            return forgotten;
+        if let Some(set) = set {
+            self.changes += set.changes.len();
+            self.sets.push_back(set);
         }
-        self.changes += changes.len();
-        self.sets.push_back(Arc::new(ChangeSet { epoch, changes }));
-        while self.changes > self.changes_max && self.sets.len() > 1 {
+        let mut forgotten = Vec::new();
+        while self.sets.len() > 1 && self.is_beyond() {
             let set = self.sets.pop_front().expect("there are two");
-            self.floor = set.epoch;
+            (self.floor, self.floor_digests) = (set.epoch, set.digests);
             self.changes -= set.changes.len();
             forgotten.push(set);
         }
         forgotten
     }
 
-    /// The last complete epoch and the sets after `position`, oldest first; `None` where some of
-    /// them are forgotten, or `position` is in the future.
-    pub fn since(&self, position: Epoch) -> Option<(Epoch, Vec<Arc<ChangeSet>>)> {
+    fn is_beyond(&self) -> bool {
+        let Bounds { changes_max, epochs_max } = self.bounds;
+        let age = self.sets.front().map_or(0, |oldest| self.last - oldest.epoch);
+        self.changes > changes_max || age > epochs_max
+    }
+
+    /// The first `sets_max` sets after `position`, oldest first, and the last complete epoch;
+    /// `None` where some of them are forgotten, or `position` is in the future.
+    pub fn since(&self, position: Epoch, sets_max: usize) -> Option<Ahead> {
+        let range = self.ahead(position)?;
+        let sets = self.sets.range(range).take(sets_max).cloned().collect();
+        Some(Ahead { last: self.last, sets })
+    }
+
+    /// How many sets are after `position`; none where it is not within the history.
+    pub fn behind(&self, position: Epoch) -> Option<usize> {
+        self.ahead(position).map(|range| range.len())
+    }
+
+    fn ahead(&self, position: Epoch) -> Option<std::ops::Range<usize>> {
         let known = (self.floor..=self.last).contains(&position);
         let first = self.sets.partition_point(|set| set.epoch <= position);
-        known.then(|| (self.last, self.sets.range(first..).cloned().collect()))
+        known.then_some(first..self.sets.len())
+    }
+
+    /// Of the views at an epoch within the history.
+    pub fn digests(&self, epoch: Epoch) -> Option<&Digests> {
+        let first = self.ahead(epoch)?.start;
+        let before = first.checked_sub(1).and_then(|n| self.sets.get(n));
+        Some(before.map_or(&self.floor_digests, |set| &set.digests))
+    }
+
+    /// The last complete epoch.
+    pub fn last(&self) -> Epoch {
+        self.last
+    }
+
+    /// The epoch it begins after.
+    pub fn floor(&self) -> Epoch {
+        self.floor
     }
 
     /// How many changes it holds.
     pub fn changes(&self) -> usize {
         self.changes
     }
+}
+
+/// What is ahead of a reader.
+#[derive(Clone, Debug)]
+pub struct Ahead {
+    /// The last complete epoch.
+    pub last: Epoch,
+    /// The sets after its position, oldest first, as many as it takes.
+    pub sets: Vec<Arc<ChangeSet>>,
 }
 
 /// The changes of several epochs as if they were one, sorted by key: the first row before and the

@@ -14,27 +14,32 @@
 
 mod cell;
 pub mod columns;
+pub mod digest;
 mod filter;
 mod history;
+mod journal;
 pub mod row_json;
 pub mod rows;
 mod subscription;
 mod table;
 
 use std::cmp::Ordering;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use dataflows::domain::Epoch;
 use dataflows::views::{Row, View};
 use tokio::sync::watch;
+use tracing::info;
 
 pub use filter::{Filter, FilterError};
-pub use history::{Change, ChangeSet};
+pub use history::{Bounds, Change, ChangeSet, Digests};
 pub use rows::Rows;
-pub use subscription::{Step, Subscription};
-pub use table::Table;
+pub use subscription::{Lost, Position, Step, Subscription};
+pub use table::{Held, Table};
 
-use history::History;
+use history::{Ahead, History, merge};
+use journal::Journal;
 use table::Update;
 
 /// The rows of every view at one epoch; a copy costs one counter.
@@ -49,6 +54,15 @@ impl Snapshot {
     /// The rows of a view.
     pub fn table(&self, view: View) -> &Table {
         &self.tables[view as usize]
+    }
+
+    /// Where a reader is that has been given all rows of a view.
+    pub fn position(&self, view: View) -> Position {
+        Position { epoch: self.epoch, digest: self.table(view).digest() }
+    }
+
+    fn digests(&self) -> Digests {
+        View::ALL.map(|view| self.table(view).digest())
     }
 
     /// What must be updated so that there are the rows that came with `rows`, and no others.
@@ -70,19 +84,39 @@ pub struct Served {
     /// Likewise; locked, after `rows`, for moments only.
     history: Mutex<Option<History>>,
     closed: watch::Sender<Option<Epoch>>,
-    history_changes_max: usize,
+    bounds: Bounds,
+    /// Where the history is kept; locked by the writer only.
+    journal: Option<Mutex<Journal>>,
+    /// What was kept by the node before, until the first epoch shows whether it goes on from there.
+    kept: Mutex<Option<History>>,
 }
 
 impl Served {
-    /// Empty, until the first batch. `history_changes_max` bounds the changes kept for those who
-    /// fall behind; their rows are shared with the tables where they still stand.
-    pub fn new(history_changes_max: usize) -> Served {
+    /// Empty, until the first batch; the history is in memory only. `bounds` is of the changes kept
+    /// for those who fall behind; their rows are shared with the tables where they still stand.
+    pub fn new(bounds: Bounds) -> Served {
         Served {
             rows: Mutex::new(None),
             history: Mutex::new(None),
             closed: watch::Sender::new(None),
-            history_changes_max,
+            bounds,
+            journal: None,
+            kept: Mutex::new(None),
         }
+    }
+
+    /// With the history kept in `directory`, in `bytes_max` bytes. What is there is read, and goes
+    /// on if the first batch of the first worker has the rows of its last epoch.
+    pub fn keep(directory: &Path, bytes_max: u64, bounds: Bounds) -> Served {
+        let (journal, history) = Journal::open(directory, bytes_max, bounds);
+        let journal = Some(Mutex::new(journal));
+        Served { journal, kept: Mutex::new(history), ..Served::new(bounds) }
+    }
+
+    /// The epoch of which the first worker's first batch should be, so that the history that was
+    /// kept goes on; none where there is no such epoch.
+    pub fn goes_on_from(&self) -> Option<Epoch> {
+        lock(&self.kept).as_ref().map(History::last)
     }
 
     /// The changes of a worker's next batch: `(row, -1 or +1)`, since the batch before of the same
@@ -132,18 +166,45 @@ impl Served {
         for (view, of_view) in by_view(updates) {
             tables[view as usize].update(of_view, &mut changes);
         }
+        let digests = snapshot.digests();
         // Before the rows can be read: who begins with them goes on with the history.
-        let forgotten = match &mut *lock(&self.history) {
-            Some(history) => history.push(epoch, changes),
+        let (news, forgotten, floor) = match &mut *lock(&self.history) {
+            Some(history) => {
+                let set = ChangeSet { epoch, changes, digests };
+                let set = (!set.changes.is_empty()).then(|| Arc::new(set));
+                let forgotten = history.push(epoch, set.clone());
+                (set, forgotten, history.floor())
+            }
             // The first rows are no news to anyone.
             none => {
-                *none = Some(History::new(epoch, self.history_changes_max));
-                Vec::new()
+                *none = Some(self.first_history(epoch, digests));
+                (None, Vec::new(), epoch)
             }
         };
         drop(rows);
+        if let (Some(set), Some(journal)) = (news, &self.journal) {
+            // Before anybody is told: who has seen an epoch shall find it after a restart.
+            lock(journal).append(&set, floor);
+        }
         self.closed.send_replace(Some(epoch));
         drop(forgotten);
+    }
+
+    /// What goes on from the first epoch: the history that was kept, if it ends here.
+    fn first_history(&self, epoch: Epoch, digests: Digests) -> History {
+        // Equal digests after its last epoch: nothing has changed in between.
+        let goes_on =
+            |held: &History| held.last() <= epoch && held.digests(held.last()) == Some(&digests);
+        if let Some(mut history) = lock(&self.kept).take().filter(goes_on) {
+            history.push(epoch, None);
+            let (floor, changes) = (history.floor(), history.changes());
+            info!("the history goes on from epoch {epoch}: {changes} changes since {floor}");
+            return history;
+        }
+        if let Some(journal) = &self.journal {
+            lock(journal).begin(epoch, digests);
+        }
+        History::new(epoch, digests, self.bounds)
     }
 
     /// All rows at the last complete epoch; `None` until there is one. Waits while an epoch is being
@@ -174,10 +235,40 @@ impl Served {
         lock(&self.history).as_ref().map_or(0, History::changes)
     }
 
-    /// The last complete epoch and the change sets between `position` and it; `None` where the
-    /// history does not reach from there to here.
-    fn since(&self, position: Epoch) -> Option<(Epoch, Vec<Arc<ChangeSet>>)> {
-        lock(&self.history).as_ref()?.since(position)
+    /// The digest of each view at an epoch that the history reaches back to.
+    pub fn digests(&self, epoch: Epoch) -> Option<Digests> {
+        lock(&self.history).as_ref()?.digests(epoch).copied()
+    }
+
+    /// The rows of a view at an epoch that the history reaches back to. Waits as
+    /// [`Served::snapshot`] does; costs what has changed since.
+    pub fn table_at(&self, view: View, epoch: Epoch) -> Option<Table> {
+        let snapshot = self.snapshot()?;
+        let mut table = snapshot.table(view).clone();
+        let ahead = self.since(epoch, usize::MAX)?;
+        let sets = ahead.sets.iter().filter(|set| set.epoch <= snapshot.epoch);
+        let of_view = sets.flat_map(|set| {
+            let first = set.changes.partition_point(|change| change.key().view < view);
+            set.changes[first..].iter().take_while(move |change| change.key().view == view)
+        });
+        let row = |held: Option<Arc<Held>>| held.map(|held| held.row().clone());
+        let back = merge(of_view).into_iter().filter(|change| change.before != change.after);
+        let back = back.map(|Change { before, after }| {
+            let key = before.as_ref().or(after.as_ref()).expect("one of them is there").key();
+            Update { key, gone: row(after), came: row(before) }
+        });
+        table.update(back.collect(), &mut Vec::new());
+        Some(table)
+    }
+
+    /// The first sets after `position`, as many as there are or `sets_max`; `None` where the history
+    /// does not reach from there to here.
+    fn since(&self, position: Epoch, sets_max: usize) -> Option<Ahead> {
+        lock(&self.history).as_ref()?.since(position, sets_max)
+    }
+
+    fn behind(&self, position: Epoch) -> Option<usize> {
+        lock(&self.history).as_ref()?.behind(position)
     }
 }
 

@@ -8,7 +8,7 @@ use super::cell::cells;
 use super::columns::columns;
 use super::filter::{Wanted, compare, parse_value};
 use super::row_json::write_plain;
-use super::table::Place;
+use super::table::{Held, Place};
 use super::{Filter, FilterError, Snapshot, Table};
 
 /// Rows looked at for one page, whether they match or not: a fraction of a millisecond.
@@ -45,8 +45,17 @@ pub struct Rows {
 impl Rows {
     /// The rows of `snapshot` that match.
     pub fn new(snapshot: &Snapshot, filter: Filter) -> Rows {
-        let table = snapshot.table(filter.view()).clone();
+        Rows::of(snapshot.table(filter.view()).clone(), filter)
+    }
+
+    /// The rows of a table of the filter's view that match.
+    pub fn of(table: Table, filter: Filter) -> Rows {
         Rows { table, filter, after: None, begun: 0, place: None }
+    }
+
+    /// The same rows from the first.
+    pub fn again(&self) -> Rows {
+        Rows::of(self.table.clone(), self.filter.clone())
     }
 
     /// Only those after a [`cursor`], whether its row still exists or not.
@@ -78,7 +87,7 @@ impl Rows {
 
     /// At most `rows_max` more rows; none if it has looked at many that did not match.
     /// `None` when there are no more.
-    pub fn page(&mut self, rows_max: usize) -> Option<Vec<Arc<Row>>> {
+    pub fn page(&mut self, rows_max: usize) -> Option<Vec<Arc<Held>>> {
         let mut rows = Vec::new();
         for _ in 0..PAGE_ROWS_MAX {
             if rows.len() >= rows_max {
@@ -94,7 +103,7 @@ impl Rows {
     }
 
     /// Looks at one more row: `Some(None)` where it does not match, `None` at the end.
-    fn look(&mut self) -> Option<Option<Arc<Row>>> {
+    fn look(&mut self) -> Option<Option<Arc<Held>>> {
         loop {
             let Some(place) = &mut self.place else {
                 let range = self.filter.range(self.begun)?;

@@ -7,11 +7,13 @@
 
 use std::cmp::Ordering;
 use std::mem;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use dataflows::views::{Key, Row};
 
 use super::Change;
+use super::digest::Digest;
 
 /// Rows a chunk holds at most. Smaller makes a longer list to copy for a reader's sake, larger
 /// makes longer chunks to copy.
@@ -19,7 +21,41 @@ const CHUNK_ROWS_MAX: usize = 64;
 /// With fewer, a chunk is joined to its neighbour.
 const CHUNK_ROWS_MIN: usize = CHUNK_ROWS_MAX / 4;
 
-type Chunk = Arc<Vec<Arc<Row>>>;
+type Chunk = Arc<Vec<Arc<Held>>>;
+
+/// A row and its digest, which is reckoned once: when the row comes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Held {
+    row: Row,
+    digest: Digest,
+}
+
+impl From<Row> for Held {
+    fn from(row: Row) -> Held {
+        let digest = Digest::of_row(&row);
+        Held { row, digest }
+    }
+}
+
+impl Held {
+    /// Its digest.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The row itself.
+    pub fn row(&self) -> &Row {
+        &self.row
+    }
+}
+
+impl Deref for Held {
+    type Target = Row;
+
+    fn deref(&self) -> &Row {
+        &self.row
+    }
+}
 
 /// The rows of one view; a copy costs one counter.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +63,7 @@ pub struct Table {
     /// None of them empty.
     chunks: Arc<Vec<Chunk>>,
     rows: usize,
+    digest: Digest,
 }
 
 /// A place in a table: which chunk, and which row of it.
@@ -53,6 +90,11 @@ impl Table {
         self.rows
     }
 
+    /// The digest of all of them.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
@@ -70,7 +112,7 @@ impl Table {
     }
 
     /// The row at a place and moves it on; `None` at the end.
-    pub fn next(&self, place: &mut Place) -> Option<&Arc<Row>> {
+    pub fn next(&self, place: &mut Place) -> Option<&Arc<Held>> {
         loop {
             let chunk = self.chunks.get(place.chunk)?;
             if let Some(row) = chunk.get(place.row) {
@@ -82,7 +124,7 @@ impl Table {
     }
 
     /// All rows in the order of their keys.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Row>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Held>> {
         self.chunks.iter().flat_map(|chunk| chunk.iter())
     }
 
@@ -105,10 +147,10 @@ impl Table {
             let place = rows.partition_point(|row| row.key() < key);
             let held = rows.get(place).filter(|row| row.key().cmp(&key).is_eq());
             assert!(
-                held.map(|row| &**row) == gone.as_ref(),
+                held.map(|held| &held.row) == gone.as_ref(),
                 "the worker takes away {gone:?} where {held:?} is held"
             );
-            let after = came.map(Arc::new);
+            let after = came.map(|row| Arc::new(Held::from(row)));
             let before = match (held.is_some(), after.clone()) {
                 (true, Some(row)) => Some(mem::replace(&mut rows[place], row)),
                 (true, None) => Some(rows.remove(place)),
@@ -117,6 +159,8 @@ impl Table {
                     None
                 }
             };
+            self.digest -= before.as_ref().map_or(Digest::default(), |held| held.digest);
+            self.digest += after.as_ref().map_or(Digest::default(), |held| held.digest);
             self.rows = self.rows + usize::from(after.is_some()) - usize::from(before.is_some());
             misshapen |= !(CHUNK_ROWS_MIN..=CHUNK_ROWS_MAX).contains(&rows.len());
             changes.push(Change { before, after });
@@ -131,7 +175,7 @@ impl Table {
     /// key, each key once.
     pub(super) fn difference(&self, rows: Vec<Row>) -> Vec<Update> {
         let gone =
-            |row: &Arc<Row>| Update { key: row.key(), gone: Some((**row).clone()), came: None };
+            |held: &Arc<Held>| Update { key: held.key(), gone: Some(held.row.clone()), came: None };
         let mut held = self.iter().peekable();
         let mut updates = Vec::new();
         for row in rows {
@@ -140,11 +184,11 @@ impl Table {
                 updates.push(gone(row));
             }
             match held.next_if(|held| held.key().cmp(&key) == Ordering::Equal) {
-                Some(same) if **same == row => {}
+                Some(same) if same.row == row => {}
                 other => {
                     updates.push(Update {
                         key,
-                        gone: other.map(|r| (**r).clone()),
+                        gone: other.map(|held| held.row.clone()),
                         came: Some(row),
                     });
                 }

@@ -45,6 +45,7 @@ impl History {
             ]),
             sample_seed: format!("seed {}", random.below(3)),
             survey_cap: random.pick(&[0, 0, 1, 2]),
+            horizon_days: 0,
         };
         let mut reference = random.reference();
         let mut messages = random.messages();
@@ -64,6 +65,25 @@ impl History {
         };
         let epochs = random.epochs(&lines, as_of);
         History { rules, epochs, as_of }
+    }
+
+    /// The history of a seed with a horizon: the clock tells the hour often, and records close.
+    pub fn with_horizon(seed: u64) -> History {
+        let history = History::new(seed);
+        let mut random = Random(ChaCha8Rng::seed_from_u64(!seed));
+        let days = random.pick(&[1, 30, 90, 400]);
+        let mut epochs = history.epochs;
+        let last = epochs.last().and_then(|epoch| epoch.clock).expect("the end tells the time");
+        let mut hours: Vec<i64> =
+            epochs.iter().map(|_| last - random.below(3 * 365 * 24) as i64).collect();
+        hours.sort_unstable();
+        for (epoch, hour) in epochs.iter_mut().zip(hours) {
+            if epoch.clock.is_none() && random.one_in(2) {
+                epoch.clock = Some(hour);
+            }
+        }
+        let rules = Rules { horizon_days: days, ..history.rules };
+        History { rules, epochs, as_of: history.as_of }
     }
 
     /// All lines, in order.

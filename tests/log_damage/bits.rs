@@ -16,7 +16,7 @@ fn closed_log() -> (TempDir, Vec<Written>) {
 }
 
 /// Calls `check` with each byte's place while one of its bits is flipped.
-fn flip_each_bit(path: &Path, mut check: impl FnMut(usize)) {
+pub fn flip_each_bit(path: &Path, mut check: impl FnMut(usize)) {
     let good = bytes(path);
     let mut bad = good.clone();
     for bit in 0..good.len() * 8 {

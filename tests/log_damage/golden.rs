@@ -2,14 +2,15 @@
 //!
 //! `frames.txt` beside a log lists what is in it. `OTKLIK_REWRITE=1` writes log and all anew from
 //! that list; a change of bytes that this brings is a new format, and wants a new directory.
+//! `archive-v1` is a log of the same frames, its first segment archived.
 
 use super::*;
 use dataflows::calendar::Hour;
-use otklik::log::{Whole, inspect};
+use otklik::log::{Whole, archive, inspect};
 use std::collections::BTreeMap;
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/log-v1")
+pub fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 /// `epoch <n>` begins a frame; the lines after it are its events.
@@ -44,34 +45,49 @@ fn rewrite(frames: &[(u64, Vec<Event<'_>>)]) {
         writer.append(*epoch, &mut encoded(events)).expect("room");
     }
     writer.close().expect("closed");
-    std::fs::create_dir_all(golden().join("log")).expect("room");
-    for file in data.path().join("log").read_dir().expect("there") {
-        let file = file.expect("there");
-        std::fs::copy(file.path(), golden().join("log").join(file.file_name())).expect("room");
+    keep(data.path(), &golden("log-v1"));
+    archive(data.path(), 2).expect("undamaged");
+    keep(data.path(), &golden("archive-v1"));
+}
+
+/// Keeps the files of a log, and no others.
+fn keep(data: &Path, golden: &Path) {
+    std::fs::remove_dir_all(golden.join("log")).ok();
+    for directory in ["log", "log/archive"] {
+        for file in data.join(directory).read_dir().into_iter().flatten() {
+            let file = file.expect("there");
+            if file.path().is_file() {
+                std::fs::create_dir_all(golden.join(directory)).expect("room");
+                std::fs::copy(file.path(), golden.join(directory).join(file.file_name()))
+                    .expect("room");
+            }
+        }
     }
 }
 
 #[test]
 fn format_1_opens_for_ever() {
-    let text = std::fs::read_to_string(golden().join("frames.txt")).expect("there");
+    let text = std::fs::read_to_string(golden("log-v1").join("frames.txt")).expect("there");
     let frames = listed(&text);
     if std::env::var_os("OTKLIK_REWRITE").is_some() {
         rewrite(&frames);
     }
-    let mut whole = Whole::open(&golden()).expect("undamaged");
-    for (epoch, events) in &frames {
-        let read = whole.next_frame().expect("undamaged").expect("one for each that is listed");
-        assert_eq!(read.epoch, *epoch);
-        let decoded: Result<Vec<_>, _> = read.events().collect();
-        assert_eq!(decoded.expect("events"), *events);
-        assert_eq!(read.payload(), encoded(events).payload(), "written as it was then");
+    for name in ["log-v1", "archive-v1"] {
+        let mut whole = Whole::open(&golden(name)).expect("undamaged");
+        for (epoch, events) in &frames {
+            let read = whole.next_frame().expect("undamaged").expect("one for each listed");
+            assert_eq!(read.epoch, *epoch);
+            let decoded: Result<Vec<_>, _> = read.events().collect();
+            assert_eq!(decoded.expect("events"), *events);
+            assert_eq!(read.payload(), encoded(events).payload(), "written as it was then");
+        }
+        assert!(whole.next_frame().expect("undamaged").is_none() && whole.torn().is_none());
     }
-    assert!(whole.next_frame().expect("undamaged").is_none() && whole.torn().is_none());
 }
 
 #[test]
 fn inspecting_counts_what_is_there() {
-    let found = inspect(&golden()).expect("undamaged");
+    let found = inspect(&golden("log-v1"), |_, _| {}).expect("undamaged");
     assert!(found.damage.is_none() && found.torn.is_none());
     let mut by_type = BTreeMap::new();
     for (name, count) in found.segments.iter().flat_map(|segment| &segment.by_type) {
@@ -110,7 +126,7 @@ fn inspecting_names_damage_and_goes_no_further() {
     let mut bad = bytes(&path);
     *bad.last_mut().expect("not empty") ^= 1;
     put(&path, bad);
-    let found = inspect(data.path()).expect("damage is part of the answer");
+    let found = inspect(data.path(), |_, _| {}).expect("damage is part of the answer");
     let damage = found.damage.expect("there is").to_string();
     assert_eq!(damage, "log segment 0002 is corrupt at byte 44: the checksum of the frame differs");
     let events: Vec<_> = found.segments.iter().map(|segment| segment.events).collect();

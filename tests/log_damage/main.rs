@@ -3,11 +3,18 @@
 //! The law of all cases: what was appended is read back as it was, or opening fails and names the
 //! place. Nothing is skipped, and only an unfinished last frame is cut.
 
+mod arbitrary;
+mod archive;
 mod bits;
+mod checkpoints;
+mod command;
 mod cuts;
+mod faults;
 mod golden;
 mod history;
+mod many;
 mod pieces;
+mod power;
 mod room;
 mod tail;
 
@@ -47,7 +54,7 @@ fn frame(lines: &[String]) -> FrameBuilder {
 }
 
 fn open_with(data: &Path, segment_bytes: u64) -> Result<(Writer, Opened), OpenError> {
-    Writer::open(data, Options { segment_bytes }, |_, _| {})
+    Writer::open(data, Options { segment_bytes }, None, |_, _| {})
 }
 
 fn open(data: &Path) -> Result<(Writer, Opened), OpenError> {

@@ -1,5 +1,5 @@
-// Sets language and theme before the first paint, so that nothing flickers. Not a module: modules
-// run after the document has been read.
+// Sets language, theme and size of type before the first paint, so that nothing flickers. Not a
+// module: modules run after the document has been read.
 (() => {
   const stored = (name) => {
     try {
@@ -14,4 +14,5 @@
   root.lang = stored("language") ?? (isRussian ? "ru" : "en");
   const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = stored("theme") ?? (isDark ? "dark" : "light");
+  root.dataset.type = stored("type") ?? "normal";
 })();

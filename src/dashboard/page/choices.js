@@ -1,7 +1,7 @@
-// What the reader has chosen: language, theme, tab, whether figures stand still. Kept in
-// localStorage where that is allowed.
+// What the reader has chosen for good: language, theme, size of type. Kept in localStorage where
+// that is allowed. What is looked at is not here but in the address (`route.js`).
 
-import { computed, effect, signal } from "./vendor/signals-core.mjs";
+import { effect, signal } from "./vendor/signals-core.mjs";
 
 const root = document.documentElement;
 
@@ -9,22 +9,14 @@ const root = document.documentElement;
 export const language = signal(root.lang === "ru" ? "ru" : "en");
 /** "light" or "dark"; follows the system until chosen. */
 export const theme = signal(root.dataset.theme);
+/** "normal" or "large". */
+export const type = signal(root.dataset.type === "large" ? "large" : "normal");
 /** Whether there is room for one column only. */
 export const isNarrow = signal(false);
-/** The tab chosen; also the fragment of the address. */
-const chosenTab = signal("managers");
-/** The tabs there are: what comes in has its own place where there is room. */
-export const tabs = computed(() => {
-  const tables = ["managers", "agencies", "territories"];
-  return isNarrow.value ? [...tables, "activity"] : tables;
-});
-/** The tab shown. */
-export const tab = computed(() => {
-  return tabs.value.includes(chosenTab.value) ? chosenTab.value : "managers";
-});
 /** Whether what is shown stands still while the page goes on listening. */
 export const isPaused = signal(false);
 
+/** Sets one of the choices above by its name, and keeps it. */
 export function choose(name, choice, value) {
   choice.value = value;
   try {
@@ -50,6 +42,10 @@ effect(() => {
   root.dataset.theme = theme.value;
 });
 
+effect(() => {
+  root.dataset.type = type.value;
+});
+
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => {
   if (!isStored("theme")) theme.value = event.matches ? "dark" : "light";
 });
@@ -57,16 +53,3 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) =>
 const narrow = matchMedia("(max-width: 700px)");
 narrow.addEventListener("change", () => (isNarrow.value = narrow.matches));
 isNarrow.value = narrow.matches;
-
-function readFragment() {
-  if (location.hash.length > 1) chosenTab.value = location.hash.slice(1);
-}
-
-addEventListener("hashchange", readFragment);
-readFragment();
-
-/** Shows a tab, and says so in the address without a step in the history. */
-export function showTab(name) {
-  chosenTab.value = name;
-  history.replaceState(null, "", `#${name}`);
-}

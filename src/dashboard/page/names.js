@@ -1,17 +1,21 @@
-// Names beside ids: agencies, units and managers from the node's directory, regions from a list
-// that comes with the page.
+// Names beside ids: agencies, units, services and managers from the node's directory, subjects of
+// the Federation from a list that comes with the page.
 
-import { signal } from "./vendor/signals-core.mjs";
+import { computed, signal } from "./vendor/signals-core.mjs";
+import { language } from "./choices.js";
+import { TILES } from "./tiles.js";
 
 const PAGE_ROWS = 10_000;
 /** Ids asked for in one request, so that its address stays short. */
 const ASKED_MAX = 50;
 /** Names that the node did not know are asked for again after so long. */
 const AGAIN_MS = 30_000;
-const KINDS = ["agency", "unit", "manager"];
+const KINDS = ["agency", "unit", "service", "manager"];
 
 /** Rises when names came. */
 export const namesTurn = signal(0);
+
+const ENGLISH = new Map(TILES.map(({ okato, english }) => [okato, english]));
 
 const entries = new Map(KINDS.map((of) => [of, new Map()]));
 const askedAt = new Map();
@@ -29,11 +33,26 @@ export function entry(of, id) {
 /** The name of an id; the id itself where there is none. */
 export const nameOf = (of, id) => entry(of, id)?.name || id || "";
 
-/** The name of a subject of the Federation by its ОКАТО prefix. */
-export const regionName = (okato) => regions[okato] ?? okato;
+/** The name of a subject of the Federation by its ОКАТО prefix, in the reader's language. */
+export function regionName(okato) {
+  const name = language.value === "en" ? ENGLISH.get(okato) : regions[okato];
+  return name ?? regions[okato] ?? okato;
+}
 
 /** All agencies, as rows of the directory. */
 export const agencies = () => [...entries.get("agency").values()];
+
+/** The ids of the units right below each unit. */
+export const unitsBelow = computed(() => {
+  namesTurn.value;
+  const below = new Map();
+  for (const { id, parent } of entries.get("unit").values()) {
+    if (parent === null) continue;
+    if (!below.has(parent)) below.set(parent, []);
+    below.get(parent).push(id);
+  }
+  return below;
+});
 
 function ask(of, id) {
   const key = `${of}\n${id}`;

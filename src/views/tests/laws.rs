@@ -11,9 +11,15 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::json;
+use crate::views::digest::Digest;
 use crate::views::row_json::{write_key, write_row};
 use crate::views::rows::cursor;
-use crate::views::{Filter, Rows, Served, Step, Subscription};
+use crate::views::{Bounds, Change, Filter, Lost, Position, Rows, Served, Step, Subscription};
+
+/// A history of so many changes, however old.
+fn changes(changes_max: usize) -> Bounds {
+    Bounds { changes_max, epochs_max: u64::MAX }
+}
 
 fn sample_row(unit: u8, record: u16, order: u32) -> Row {
     let unit = Id::of(&format!("U{unit}"));
@@ -45,7 +51,7 @@ fn table_rows(served: &Served, filter: Filter, page: usize) -> Vec<(String, Row)
     let mut all = Vec::new();
     while let Some(some) = rows.page(page) {
         assert!(some.len() <= page);
-        all.extend(some.iter().map(|row| (cursor(row), (**row).clone())));
+        all.extend(some.iter().map(|row| (cursor(row), row.row().clone())));
         // As a reader that comes back with the cursor of its last row.
         if let Some((last, _)) = all.last().filter(|_| !some.is_empty()) {
             let again = Rows::new(&snapshot, filter.clone());
@@ -71,7 +77,7 @@ proptest! {
     /// A table is the map it was made of, at every size, however it is read.
     #[test]
     fn a_table_is_a_sorted_map(history in prop::collection::vec(sets(400, 600), 1..6), page in 1_usize..700) {
-        let served = Served::new(0);
+        let served = Served::new(changes(0));
         let mut held = BTreeMap::new();
         served.replace(1, Vec::new());
         let mut kept = Vec::new();
@@ -82,7 +88,7 @@ proptest! {
         // What a reader keeps stays as it was.
         for (snapshot, held) in kept {
             let rows = held.iter().map(|((unit, record), order)| sample_row(*unit, *record, *order));
-            prop_assert!(snapshot.table(View::SurveySample).iter().map(|row| (**row).clone()).eq(rows));
+            prop_assert!(snapshot.table(View::SurveySample).iter().map(|row| row.row().clone()).eq(rows));
         }
         let plain = |keep: &dyn Fn(u8, u32) -> bool| -> Vec<Row> {
             held.iter()
@@ -99,7 +105,7 @@ proptest! {
         let snapshot = served.snapshot().expect("an epoch is complete");
         let table = snapshot.table(View::SurveySample);
         prop_assert_eq!(table.len(), held.len());
-        prop_assert!(table.iter().map(|row| &**row).eq(&plain(&|_, _| true)));
+        prop_assert!(table.iter().map(|held| held.row()).eq(&plain(&|_, _| true)));
         prop_assert_eq!(read(Filter::all(View::SurveySample)), plain(&|_, _| true));
         prop_assert_eq!(
             read(filter(&[("unit", "U2"), ("unit", "U0"), ("unit", "nowhere")])),
@@ -129,7 +135,8 @@ impl Reader {
     fn begin(served: &Arc<Served>, filter: Filter, matches: Matches) -> Reader {
         let snapshot = served.snapshot().expect("an epoch is complete");
         let mut rows = Rows::new(&snapshot, filter.clone());
-        let subscription = Subscription::begin(served, filter.clone(), &snapshot);
+        let position = snapshot.position(filter.view());
+        let subscription = Subscription::begin(served, filter.clone(), position);
         let epoch = snapshot.epoch;
         let mut held = BTreeMap::new();
         while let Some(page) = rows.page(7) {
@@ -138,37 +145,59 @@ impl Reader {
         Reader { filter, matches, subscription, rows: held, epoch }
     }
 
-    /// Reads what there is. Every change must change something.
-    fn step(&mut self, served: &Arc<Served>) {
-        match self.subscription.step() {
-            Step::Changes { epoch, changes } => {
-                assert!(epoch > self.epoch && !changes.is_empty());
-                self.epoch = epoch;
-                for change in changes {
-                    let key = json(write_key, change.any_row());
-                    let before = change.before.as_ref().map(|row| json(write_row, row));
-                    let after = change.after.as_ref().map(|row| json(write_row, row));
-                    assert_eq!(self.rows.get(&key), before.as_ref(), "a gap at {key}");
-                    assert_ne!(before, after, "a repeat at {key}");
-                    match after {
-                        Some(row) => self.rows.insert(key, row),
-                        None => self.rows.remove(&key),
-                    };
+    /// Reads what there is, by the epoch while it is behind by no more than `behind_max` of them.
+    /// Every change must change something.
+    fn step(&mut self, served: &Arc<Served>, behind_max: usize) {
+        loop {
+            match self.subscription.step(behind_max) {
+                Step::Changes(sets) => {
+                    assert!(sets.len() == 1 || sets.len() > behind_max);
+                    self.take(self.filter.changes(&sets));
                 }
-            }
-            Step::Nothing { epoch } => self.epoch = epoch,
-            Step::Lagged { epoch } => {
-                assert_eq!(epoch, self.epoch);
-                *self = Reader::begin(served, self.filter.clone(), self.matches);
+                Step::Nothing => {
+                    self.epoch = self.subscription.position().epoch;
+                    return;
+                }
+                Step::Lagged => {
+                    *self = Reader::begin(served, self.filter.clone(), self.matches);
+                }
             }
         }
     }
 
-    /// Comes back with the id of the last event it has seen.
+    fn take(&mut self, changes: Vec<Change>) {
+        let Position { epoch, digest } = self.subscription.position();
+        assert!(epoch > self.epoch);
+        self.epoch = epoch;
+        for change in changes {
+            let key = json(write_key, change.any_row());
+            let before = change.before.as_ref().map(|row| json(write_row, row));
+            let after = change.after.as_ref().map(|row| json(write_row, row));
+            assert_eq!(self.rows.get(&key), before.as_ref(), "a gap at {key}");
+            assert_ne!(before, after, "a repeat at {key}");
+            match after {
+                Some(row) => self.rows.insert(key, row),
+                None => self.rows.remove(&key),
+            };
+        }
+        if self.filter == Filter::all(self.filter.view()) {
+            assert_eq!(self.digest(), digest, "the rows of epoch {epoch}");
+        }
+    }
+
+    fn digest(&self) -> Digest {
+        self.rows.values().map(|row| Digest::of_json(row.as_bytes())).sum()
+    }
+
+    /// Comes back with the last position it has seen.
     fn reconnect(&mut self, served: &Arc<Served>) {
-        match Subscription::resume(served, &self.filter, self.epoch) {
-            Some(subscription) => self.subscription = subscription,
-            None => *self = Reader::begin(served, self.filter.clone(), self.matches),
+        let Position { digest, .. } = self.subscription.position();
+        match Subscription::resume(served, self.filter.clone(), self.epoch, Some(digest)) {
+            Ok(subscription) => self.subscription = subscription,
+            Err(lost) => {
+                assert_eq!(lost, Lost::Forgotten);
+                *self = Reader::begin(served, self.filter.clone(), self.matches);
+            }
         }
     }
 
@@ -196,18 +225,20 @@ struct Tick {
     restarted: bool,
     reads: [bool; 4],
     reconnects: [bool; 4],
+    behind_max: usize,
 }
 
 fn tick() -> impl Strategy<Value = Tick> {
     let rarely = || prop::array::uniform4(prop::bool::weighted(0.2));
     let often = || prop::array::uniform4(prop::bool::weighted(0.4));
-    (sets(12, 8), 1_u64..4, prop::bool::weighted(0.1), often(), rarely()).prop_map(
-        |(sets, epochs, restarted, reads, reconnects)| Tick {
+    (sets(12, 8), 1_u64..4, prop::bool::weighted(0.1), often(), rarely(), 0_usize..4).prop_map(
+        |(sets, epochs, restarted, reads, reconnects, behind_max)| Tick {
             sets,
             epochs,
             restarted,
             reads,
             reconnects,
+            behind_max,
         },
     )
 }
@@ -217,7 +248,7 @@ proptest! {
     /// has the rows of the epoch it was told, and gets nothing that it has.
     #[test]
     fn subscribers_see_what_is_served(ticks in prop::collection::vec(tick(), 1..40), history in 0_usize..60) {
-        let served = Arc::new(Served::new(history));
+        let served = Arc::new(Served::new(changes(history)));
         let mut held = BTreeMap::new();
         let mut upper = 100;
         served.replace(upper, Vec::new());
@@ -248,15 +279,16 @@ proptest! {
                     reader.reconnect(&served);
                 }
                 if reads {
-                    reader.step(&served);
+                    reader.step(&served, tick.behind_max);
                     reader.check(&held, upper - 1);
                 }
             }
         }
         for reader in &mut readers {
-            reader.step(&served);
+            reader.step(&served, 0);
             reader.check(&held, upper - 1);
-            prop_assert_eq!(reader.subscription.step(), Step::Nothing { epoch: upper - 1 });
+            prop_assert!(matches!(reader.subscription.step(0), Step::Nothing));
+            prop_assert_eq!(reader.subscription.position().epoch, upper - 1);
         }
     }
 }
@@ -266,7 +298,7 @@ proptest! {
 fn readers_and_the_writer_do_not_disturb_each_other() {
     const EPOCHS: Epoch = 300;
     const ROWS: u16 = 200;
-    let served = Arc::new(Served::new(usize::MAX));
+    let served = Arc::new(Served::new(changes(usize::MAX)));
     served.replace(1, (0..ROWS).map(|record| (sample_row(0, record, 0), 1)).collect());
     let read = || {
         while served.epoch() < Some(EPOCHS) {
@@ -274,7 +306,7 @@ fn readers_and_the_writer_do_not_disturb_each_other() {
             for _ in 0..10 {
                 let held = (0..ROWS).map(|record| ((0, record), reader.epoch as u32)).collect();
                 reader.check(&held, reader.epoch);
-                reader.step(&served);
+                reader.step(&served, 0);
             }
         }
     };
@@ -293,13 +325,14 @@ fn readers_and_the_writer_do_not_disturb_each_other() {
 
 #[test]
 fn the_history_is_bounded_and_keeps_the_newest_epoch() {
-    let served = Arc::new(Served::new(3));
+    let served = Arc::new(Served::new(changes(3)));
     let all = Filter::all(View::SurveySample);
     assert_eq!(served.epoch(), None);
-    assert!(Subscription::resume(&served, &all, 0).is_none());
+    let resume = |epoch| Subscription::resume(&served, all.clone(), epoch, None).err();
+    assert_eq!(resume(0), Some(Lost::Ahead));
     served.replace(11, vec![(sample_row(0, 0, 0), 1)]);
     assert_eq!((served.epoch(), served.history_changes()), (Some(10), 0));
-    let reaches = |epoch| Subscription::resume(&served, &all, epoch).is_some();
+    let reaches = |epoch| resume(epoch).is_none();
     assert_eq!([9, 10, 11].map(reaches), [false, true, false]);
     served.apply(12, (1..3).map(|n| (sample_row(0, n, 0), 1)).collect());
     served.apply(15, (3..5).map(|n| (sample_row(0, n, 0), 1)).collect());
@@ -312,7 +345,7 @@ fn the_history_is_bounded_and_keeps_the_newest_epoch() {
 #[test]
 #[should_panic(expected = "the worker takes away")]
 fn a_row_that_is_not_held_cannot_go() {
-    let served = Served::new(10);
+    let served = Served::new(changes(10));
     served.replace(1, vec![(sample_row(0, 0, 0), 1)]);
     served.apply(2, vec![(sample_row(0, 0, 1), -1)]);
 }
@@ -320,13 +353,13 @@ fn a_row_that_is_not_held_cannot_go() {
 #[test]
 #[should_panic(expected = "comes 1 times beside")]
 fn a_key_never_has_two_rows() {
-    Served::new(10).replace(1, vec![(sample_row(0, 0, 0), 1), (sample_row(0, 0, 1), 1)]);
+    Served::new(changes(10)).replace(1, vec![(sample_row(0, 0, 0), 1), (sample_row(0, 0, 1), 1)]);
 }
 
 #[test]
 #[should_panic(expected = "epoch 4 comes after epoch 4")]
 fn epochs_rise() {
-    let served = Served::new(10);
+    let served = Served::new(changes(10));
     served.replace(5, Vec::new());
     served.apply(5, Vec::new());
 }

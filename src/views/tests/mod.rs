@@ -1,5 +1,6 @@
 //! The served state against plain maps and texts.
 
+mod kept;
 mod laws;
 mod written;
 

@@ -1,71 +1,104 @@
-// Which managers are looked at: period, agency, region, status, a text to look for.
+// Which managers are looked at, and what of them: all of it stands in the address.
 
-import { signal } from "../vendor/signals-core.mjs";
+import { isNarrow } from "../choices.js";
 import { compareNames } from "../format.js";
 import { html } from "../html.js";
 import { nameOf, namesTurn, regionName } from "../names.js";
-import { models, periods, showPeriods } from "../node.js";
+import { parseSort } from "../order.js";
+import { query, set } from "../route.js";
 import { words } from "../words.js";
 
-/** Stands for the heads of МФЦ, whose `agency` is null. */
-export const NO_AGENCY = "mfc";
-const NONE = { agency: "", region: "", status: "", search: "" };
+const PERIODS = ["running", "judged", "cut", "all"];
+const JUDGED = ["met", "not_met", "below_first", "no_value"];
+const EXTRA = ["criteria", "channels"];
+const LEAST = ["10", "30", "100", "1000"];
 
-/** The conditions; an empty text is none. */
-export const filter = signal(NONE);
-
-const set = (name) => (event) => (filter.value = { ...filter.value, [name]: event.target.value });
-
-export function Filters({ sort, columns }) {
+/** `view` holds the rows to choose from, `columns` are those of its table. */
+export function Filters({ view, columns, sort }) {
   const say = words();
   namesTurn.value;
-  models.managers.shape.value;
-  const { agency, region, status, search } = filter.value;
-  const isAny = [agency, region, status, search].some((value) => value !== "");
+  view.rows.shape.value;
+  const { agency = "", region = "", status = "", q = "", body = "", least = "" } = query.value;
+  const period = query.value.period ?? "running";
+  const isAny = [agency, region, status, q, body, least].some((value) => value !== "");
+  const isJudged = period === "judged" || period === "all";
   return html`
-    <form class="filters" onSubmit=${(event) => event.preventDefault()}>
-      <fieldset class="periods">
+    <form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
+      <fieldset class="segments">
         <legend class="unseen">${say.periods.label}</legend>
-        ${["running", "judged", "cut"].map((name) => html`
+        ${PERIODS.map((name) => html`
           <label key=${name}>
-            <input type="radio" name="period" value=${name} checked=${periods.value === name}
-              onChange=${() => choosePeriods(name)} />
+            <input type="radio" name="period" value=${name} checked=${period === name}
+              onChange=${() => set({ period: name === "running" ? "" : name, status: "" })} />
             <span>${say.periods[name]}</span>
           </label>
         `)}
       </fieldset>
-      <input id="search" type="search" value=${search} placeholder=${say.searchHint}
-        aria-label=${`${say.search}: ${say.searchHint}`} onInput=${set("search")} />
-      <${Select} name="agency" label=${say.agency} value=${agency} options=${agencies()} />
-      <${Select} name="region" label=${say.region} value=${region} options=${regions()} />
-      ${periods.value === "judged" && html`
-        <${Select} name="status" label=${say.status} value=${status} options=${judged()} />
+      <input id="search" type="search" value=${q} placeholder=${say.searchHint}
+        aria-label=${`${say.search}: ${say.searchHint}`}
+        onInput=${(event) => set({ q: event.target.value })} />
+      <${Select} name="agency" label=${say.agency} value=${agency}
+        options=${occurring(view, "agency", (id) => nameOf("agency", id))} />
+      <${Select} name="region" label=${say.region} value=${region}
+        options=${occurring(view, "region", regionName)} />
+      <${Select} name="body" label=${say.body} value=${body}
+        options=${[["agency", say.bodies.agency], ["mfc", say.mfc]]} />
+      ${isJudged && html`
+        <${Select} name="status" label=${say.status} value=${status}
+          options=${(period === "all" ? [...JUDGED, "in_progress", "cut_short"] : JUDGED)
+            .map((id) => [id, say.statuses[id]])} />
       `}
-      <label class="narrow sorting">
-        <span class="unseen">${say.sortBy}</span>
-        <select value=${sort.value.column} onChange=${(event) => sortBy(sort, columns, event)}>
-          ${columns.map((column) => html`
-            <option key=${column.id} value=${column.id}>${say.sortBy}: ${column.label}</option>
-          `)}
-        </select>
-      </label>
+      <${Select} name="least" label=${say.least} value=${least}
+        options=${LEAST.map((number) => [number, say.leastOf(number)])} />
+      ${isNarrow.value && html`<${Sorting} columns=${columns} sort=${sort} />`}
+      ${!isNarrow.value && html`<${Extra} />`}
       ${isAny && html`
-        <button type="button" class="plain" onClick=${() => (filter.value = NONE)}>
-          ${say.reset}
-        </button>
+        <button type="button" class="link" onClick=${() => set(NONE)}>${say.reset}</button>
       `}
     </form>
   `;
 }
 
-function choosePeriods(name) {
-  filter.value = { ...filter.value, status: "" };
-  showPeriods(name);
+const NONE = { agency: "", region: "", status: "", q: "", body: "", least: "" };
+
+/** Where there is no room for headings, they can be sorted by from here. */
+function Sorting({ columns, sort }) {
+  const say = words();
+  const change = ({ target }) => {
+    const { id, kind } = columns.find((column) => column.id === target.value);
+    set({ sort: kind === "text" ? id : `-${id}` });
+  };
+  return html`
+    <label>
+      <span class="unseen">${say.sortBy}</span>
+      <select value=${parseSort(sort).id} onChange=${change}>
+        ${columns.map((column) => html`
+          <option key=${column.id} value=${column.id}>${say.sortBy}: ${column.label}</option>
+        `)}
+      </select>
+    </label>
+  `;
 }
 
-function sortBy(sort, columns, event) {
-  const { id, kind } = columns.find((column) => column.id === event.target.value);
-  sort.value = { column: id, isDescending: kind !== "text" };
+/** Columns that are there on demand. */
+function Extra() {
+  const say = words();
+  const shown = (query.value.show ?? "").split(",").filter(Boolean);
+  const toggle = (name) => () => {
+    const next = EXTRA.filter((other) => shown.includes(other) !== (other === name));
+    set({ show: next.join(",") });
+  };
+  return html`
+    <fieldset class="extra">
+      <legend class="unseen">${say.moreColumns}</legend>
+      ${EXTRA.map((name) => html`
+        <label key=${name}>
+          <input type="checkbox" checked=${shown.includes(name)} onChange=${toggle(name)} />
+          ${say.extra[name]}
+        </label>
+      `)}
+    </fieldset>
+  `;
 }
 
 function Select({ name, label, value, options }) {
@@ -74,7 +107,7 @@ function Select({ name, label, value, options }) {
     <label>
       <span class="unseen">${label}</span>
       <select id=${`filter-${name}`} value=${value} data-is-set=${value !== ""}
-        onChange=${set(name)}>
+        onChange=${({ target }) => set({ [name]: target.value })}>
         <option value="">${label}: ${all}</option>
         ${options.map(([id, text]) => html`<option key=${id} value=${id}>${text}</option>`)}
       </select>
@@ -82,21 +115,9 @@ function Select({ name, label, value, options }) {
   `;
 }
 
-/** `[[id, name]]` of what occurs in a column of the managers, by name. */
-function occurring(column, nameOfId) {
+/** `[[id, name]]` of what occurs in a column, by name. */
+function occurring(view, column, nameOfId) {
   const ids = new Set();
-  for (const row of models.managers.rows.values()) ids.add(row.data[column]);
-  return [...ids].map(nameOfId).sort(([, a], [, b]) => compareNames(a, b));
-}
-
-const agencies = () =>
-  occurring("agency", (id) => {
-    return id === null ? [NO_AGENCY, words().mfc] : [id, nameOf("agency", id)];
-  });
-
-const regions = () => occurring("region", (id) => [id, regionName(id)]);
-
-function judged() {
-  const statuses = words().statuses;
-  return ["met", "not_met", "below_first", "no_value"].map((status) => [status, statuses[status]]);
+  for (const { data } of view.rows.rows.values()) if (data[column] !== null) ids.add(data[column]);
+  return [...ids].map((id) => [id, nameOfId(id)]).sort(([, a], [, b]) => compareNames(a, b));
 }

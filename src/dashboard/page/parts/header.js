@@ -1,10 +1,13 @@
-// The header: whose page it is, how it stands to the node, and the reader's choices.
+// The header: whose page it is, under which conditions it is looked at, how it stands to the node,
+// and the reader's choices.
 
-import { choose, isPaused, language, theme } from "../choices.js";
+import { choose, isPaused, language, theme, type } from "../choices.js";
 import { time } from "../format.js";
-import { age, figuresAt } from "../freshness.js";
 import { html } from "../html.js";
-import { standing } from "../node.js";
+import { standing } from "../figures.js";
+import { nameOf, namesTurn, regionName } from "../names.js";
+import { query, set } from "../route.js";
+import { age, figuresAt } from "../status.js";
 import { words } from "../words.js";
 import { Icon } from "./icons.js";
 
@@ -17,26 +20,53 @@ export function Header() {
           <circle cx="8" cy="24" r="3.5" />
           <path d="M8 14a10 10 0 0 1 10 10M8 5a19 19 0 0 1 19 19" />
         </svg>
-        <div>
-          <h1>${say.title}</h1>
-          <p>${say.subtitle} <span class="rule">${say.rule}</span></p>
-        </div>
+        <p><b>${say.title}</b><span>${say.subtitle}</span></p>
       </div>
+      <${Conditions} />
       <${Standing} />
       <div class="choices">
         <${Choice} icon=${isPaused.value ? "resume" : "pause"} isPressed=${isPaused.value}
           about=${isPaused.value ? say.resume : say.pause} id="pause"
           onClick=${() => (isPaused.value = !isPaused.value)} />
+        <${Choice} icon="type" id="type" isPressed=${type.value === "large"} about=${say.largeType}
+          onClick=${() => choose("type", type, type.value === "large" ? "normal" : "large")} />
         <${Choice} icon=${theme.value === "dark" ? "light" : "dark"} id="theme"
           about=${theme.value === "dark" ? say.themeLight : say.themeDark}
           onClick=${() => choose("theme", theme, theme.value === "dark" ? "light" : "dark")} />
         <button class="choice" id="language" type="button" title=${say.languageOther}
-          aria-label=${say.languageOther} lang=${language.value === "ru" ? "en" : "ru"}
+          lang=${language.value === "ru" ? "en" : "ru"}
           onClick=${() => choose("language", language, language.value === "ru" ? "en" : "ru")}>
-          ${say.languageCode}
+          ${say.languageCode}<span class="unseen"> ${say.languageOther}</span>
         </button>
       </div>
     </header>
+  `;
+}
+
+/** The conditions that hold on every screen, each of which can be lifted. */
+function Conditions() {
+  const say = words();
+  namesTurn.value;
+  const { agency, region } = query.value;
+  return html`
+    <div class="conditions">
+      ${region && html`
+        <${Condition} name="region" label=${say.region} value=${regionName(region)} />
+      `}
+      ${agency && html`
+        <${Condition} name="agency" label=${say.agency} value=${nameOf("agency", agency)} />
+      `}
+    </div>
+  `;
+}
+
+function Condition({ name, label, value }) {
+  return html`
+    <span class="condition" data-condition=${name}>
+      <span title=${`${label}: ${value}`}><span class="unseen">${label}: </span>${value}</span>
+      <button type="button" aria-label=${words().lift(`${label}: ${value}`)}
+        onClick=${() => set({ [name]: "" })}><${Icon} name="close" /></button>
+    </span>
   `;
 }
 

@@ -1,18 +1,20 @@
 // What is wrong at the moment, what that means for the figures, and what is being done.
 
 import { time } from "../format.js";
-import { age, figuresAt } from "../freshness.js";
+import { broken, retry, standing } from "../figures.js";
 import { html } from "../html.js";
-import { retry, standing, streams } from "../node.js";
+import { age, figuresAt } from "../status.js";
 import { words } from "../words.js";
 import { duration } from "./header.js";
+import { Icon } from "./icons.js";
 
 export function Notices() {
   const notice = current();
   if (notice === null) return null;
   const [kind, text] = notice;
   return html`
-    <div class="notice" data-kind=${kind}>
+    <div class="notice" data-kind=${kind} role=${kind === "error" ? "alert" : "note"}>
+      <${Icon} name=${kind === "error" ? "not_met" : "below_first"} />
       <p>${text}</p>
       ${kind === "error" && html`
         <button type="button" onClick=${retry}>${words().retry}</button>
@@ -32,13 +34,10 @@ function current() {
     case "replaying":
       return ["wait", say.noticeReplaying];
     case "stale":
-      return ["wait", say.noticeStale(duration(age.value))];
-    case "behind": {
-      const broken = Object.keys(streams).filter((name) => streams[name].state.value === "broken");
-      const text = broken.map((name) => say.tabs[name].toLowerCase()).join(", ");
-      return broken.length > 0 ? ["error", say.noticeBroken(text)] : null;
+      return ["wait", say.noticeStale(duration(age.value) ?? say.ageNow)];
+    default: {
+      const names = broken.value.map((view) => say.views[view] ?? view);
+      return names.length > 0 ? ["error", say.noticeBroken(names.join(", "))] : null;
     }
-    default:
-      return null;
   }
 }

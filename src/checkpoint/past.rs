@@ -1,0 +1,217 @@
+//! The past in its shortest form: the fold of the log that a checkpoint holds.
+//!
+//! It follows the log frame by frame with the same ledger and the same horizon as the dataflow's
+//! `records`, and knows nothing of what becomes of their outcomes.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use dataflows::domain::{Input, Message, Record, Reference, ReferenceKey};
+use dataflows::ledger::{self, Horizon, Ledger};
+use dataflows::records::{Outcome, closed, is_rating, outcomes};
+use dataflows::views::Row;
+use dataflows::world::Switches;
+use roaring::RoaringTreemap;
+
+use super::format::{Blocks, Checkpoint, CheckpointError, Head, Part};
+use crate::event::Event;
+use crate::log::{Position, ReadError, Reader};
+
+/// Items of a list in one block.
+const BLOCK_ITEMS: usize = 1 << 14;
+/// Bytes of the closed ids in one block.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// All that the log has said up to an epoch, as far as it can still make a difference.
+pub struct Past {
+    /// Of what; its chain and epoch are set by who knows them.
+    pub head: Head,
+    switches: Switches,
+    references: HashMap<ReferenceKey, Reference>,
+    ledger: Ledger,
+    horizon: Horizon,
+    settled: HashMap<Outcome, i64>,
+    /// Whether an hour was told in the epoch that is being read.
+    struck: bool,
+}
+
+impl Past {
+    /// Before the first event.
+    pub fn beginning(head: Head, switches: Switches) -> Past {
+        Past {
+            head,
+            references: HashMap::new(),
+            ledger: Ledger::default(),
+            horizon: Horizon::new(switches.horizon_days),
+            settled: HashMap::new(),
+            switches,
+            struck: false,
+        }
+    }
+
+    /// What a checkpoint holds.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn load(
+        head: Head,
+        mut parts: Checkpoint<impl io::Read>,
+        switches: Switches,
+    ) -> Result<Past, CheckpointError> {
+        let mut past = Past::beginning(head, switches);
+        past.horizon.see(past.head.latest);
+        if let Some(cut) = past.head.cut {
+            past.horizon.cut_before(cut);
+        }
+        if let Some(hour) = past.head.hour {
+            past.horizon.strike(hour);
+        }
+        let mut ids = Vec::new();
+        let mut open = Vec::new();
+        while let Some(part) = parts.next_part()? {
+            match part {
+                Part::Head(_) | Part::Drawn(_) => {}
+                Part::Closed(mut piece) => ids.append(&mut piece),
+                Part::References(rows) => {
+                    past.references.extend(rows.into_iter().map(|row| (row.key(), row)));
+                }
+                Part::Open(mut records) => open.append(&mut records),
+                Part::Settled(outcomes) => past.settled.extend(outcomes),
+            }
+        }
+        past.ledger = Ledger::new(Arc::new(closed_ids(&ids)?));
+        for (record, messages) in open {
+            let held = past.ledger.messages(record).expect("open records are not closed");
+            for message in messages {
+                ledger::add(held, message);
+            }
+        }
+        Ok(past)
+    }
+
+    /// Reads on in the log up to a position that ends an epoch.
+    ///
+    /// # Errors
+    /// The log is damaged.
+    pub fn read(&mut self, log: &mut Reader, until: Position) -> Result<(), ReadError> {
+        while let Some(frame) = log.next_frame(until)? {
+            if frame.epoch > self.head.epoch {
+                self.close_epoch();
+                self.head.epoch = frame.epoch;
+            }
+            for event in frame.events() {
+                self.take(&event?);
+                self.head.events += 1;
+            }
+        }
+        self.close_epoch();
+        self.head.position = until;
+        Ok(())
+    }
+
+    fn take(&mut self, event: &Event<'_>) {
+        match event.input() {
+            Input::Reference(key, Some(row)) => drop(self.references.insert(key, row)),
+            Input::Reference(key, None) => drop(self.references.remove(&key)),
+            Input::Message(record, message) => self.message(record, message),
+            Input::Clock(hour) if self.head.hour.is_none_or(|known| hour > known) => {
+                self.head.hour = Some(hour);
+                self.horizon.strike(hour);
+                self.struck = true;
+            }
+            Input::Clock(_) => {}
+        }
+    }
+
+    fn message(&mut self, record: Record, message: Message) {
+        self.horizon.see(message.received.micros());
+        let mut settle = |outcome| *self.settled.entry(outcome).or_default() += 1;
+        match self.ledger.messages(record) {
+            Some(held) => {
+                // What stands in the ledger is counted when it is put in again, or retires.
+                if !ledger::add(held, message) && is_rating(&message) {
+                    settle(Outcome::Accepted);
+                    settle(Outcome::Duplicate);
+                }
+            }
+            None => {
+                let outcome = closed(&message);
+                settle(outcome);
+                if outcome != Outcome::Late {
+                    settle(Outcome::Accepted);
+                }
+            }
+        }
+    }
+
+    fn close_epoch(&mut self) {
+        if !std::mem::take(&mut self.struck) {
+            return;
+        }
+        let Some(cut) = self.horizon.cut() else { return };
+        self.head.cut = Some(cut);
+        let (settled, switches) = (&mut self.settled, &self.switches);
+        let mut all = Vec::new();
+        self.ledger.retire(cut, |record, messages| {
+            all.clear();
+            outcomes(record, messages, switches, &mut all);
+            all.retain(Outcome::outlives_record);
+            all.extend(messages.iter().filter(|m| is_rating(m)).map(|_| Outcome::Accepted));
+            for outcome in &all {
+                *settled.entry(*outcome).or_default() += 1;
+            }
+        });
+    }
+
+    /// Writes all of it, with the drawn lists of the same epoch.
+    ///
+    /// # Errors
+    /// Of the writer.
+    pub fn write<W: Write>(&mut self, drawn: &[Row], out: W) -> io::Result<W> {
+        self.head.latest = self.horizon.latest();
+        let mut blocks = Blocks::begin(out)?;
+        blocks.push(&Part::Head(Box::new(self.head.clone())))?;
+        for rows in drawn.chunks(BLOCK_ITEMS) {
+            blocks.push(&Part::Drawn(rows.to_vec()))?;
+        }
+        let mut ids = Vec::new();
+        self.ledger.closed().serialize_into(&mut ids)?;
+        for piece in ids.chunks(BLOCK_BYTES) {
+            blocks.push(&Part::Closed(piece.to_vec()))?;
+        }
+        // Names may be long: few rows a block.
+        let references: Vec<&Reference> = self.references.values().collect();
+        for rows in references.chunks(256) {
+            let rows = rows.iter().map(|row| (*row).clone()).collect();
+            blocks.push(&Part::References(rows))?;
+        }
+        let mut open = Vec::new();
+        for (record, messages) in self.ledger.open() {
+            open.extend(messages.chunks(64).map(|some| (record, some.to_vec())));
+            if open.len() >= BLOCK_ITEMS {
+                blocks.push(&Part::Open(std::mem::take(&mut open)))?;
+            }
+        }
+        blocks.push(&Part::Open(open))?;
+        let settled: Vec<(Outcome, i64)> = self.settled.iter().map(|(o, n)| (*o, *n)).collect();
+        for outcomes in settled.chunks(BLOCK_ITEMS) {
+            blocks.push(&Part::Settled(outcomes.to_vec()))?;
+        }
+        blocks.end()
+    }
+
+    /// `(open records, settled outcomes, closed records)`.
+    pub fn sizes(&self) -> (u64, u64, u64) {
+        let open = self.ledger.open().len() as u64;
+        (open, self.settled.len() as u64, self.ledger.closed().len())
+    }
+}
+
+/// The ids of closed records, as they were serialised.
+pub fn closed_ids(bytes: &[u8]) -> Result<RoaringTreemap, CheckpointError> {
+    match bytes {
+        [] => Ok(RoaringTreemap::new()),
+        bytes => Ok(RoaringTreemap::deserialize_from(bytes)?),
+    }
+}

@@ -1,0 +1,95 @@
+//! From a checkpoint to a dataflow that stands where the log goes on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dataflows::domain::{Epoch, Input};
+use dataflows::graph::Base;
+use dataflows::views::Row;
+
+use super::format::{Checkpoint, CheckpointError, Head, Part};
+use super::past::closed_ids;
+use crate::engine::{self, Batch, Feed, Results};
+use crate::rules::Rules;
+
+/// Events handed to a timely worker at once.
+const BATCH_EVENTS: usize = 4096;
+
+/// A dataflow with its past put in; the epoch of the checkpoint is open until the next is closed.
+pub struct Restored {
+    /// What the checkpoint is of.
+    pub head: Head,
+    /// The way in.
+    pub feed: Feed,
+    /// The way out.
+    pub results: Results,
+}
+
+/// Starts the dataflow from a checkpoint. `progress` is told its epoch and how many bytes are read.
+///
+/// # Errors
+/// It is damaged.
+pub fn restore(
+    path: &Path,
+    workers: usize,
+    rules: &Rules,
+    mut progress: impl FnMut(Epoch, u64),
+) -> Result<Restored, CheckpointError> {
+    let (head, mut parts) = Checkpoint::open(path)?;
+    let mut drawn: Vec<Row> = Vec::new();
+    let mut ids = Vec::new();
+    // What the dataflow is built with comes first.
+    let mut next = parts.next_part()?;
+    loop {
+        match next {
+            Some(Part::Drawn(mut rows)) => drawn.append(&mut rows),
+            Some(Part::Closed(mut piece)) => ids.append(&mut piece),
+            other => {
+                next = other;
+                break;
+            }
+        }
+        next = parts.next_part()?;
+    }
+    let base = Base {
+        epoch: Some(head.epoch),
+        cut: head.cut,
+        closed: Arc::new(closed_ids(&ids)?),
+        drawn: drawn.into(),
+    };
+    let (mut feed, results) = engine::start(workers, rules, base);
+    feed.close(head.epoch);
+    feed.batch(0, Batch::Seen(head.latest));
+    if let Some(hour) = head.hour {
+        feed.tell(0, Input::Clock(hour));
+    }
+    let mut sequence = 0;
+    while let Some(part) = next {
+        match part {
+            Part::References(rows) => {
+                let count = rows.len() as u64;
+                let rows = rows.into_iter().map(|row| Input::Reference(row.key(), Some(row)));
+                feed.batch(sequence, Batch::Inputs(rows.collect()));
+                sequence += count;
+            }
+            Part::Open(records) => {
+                let messages = records.into_iter().flat_map(|(record, messages)| {
+                    messages.into_iter().map(move |message| Input::Message(record, message))
+                });
+                let mut messages: Vec<Input> = messages.collect();
+                while !messages.is_empty() {
+                    let rest = messages.split_off(messages.len().min(BATCH_EVENTS));
+                    feed.batch(sequence, Batch::Inputs(std::mem::replace(&mut messages, rest)));
+                }
+            }
+            Part::Settled(outcomes) => {
+                let outcomes = outcomes.into_iter().map(|(outcome, n)| (outcome, n as isize));
+                feed.batch(sequence, Batch::Settled(outcomes.collect()));
+            }
+            Part::Head(_) | Part::Drawn(_) | Part::Closed(_) => {}
+        }
+        progress(head.epoch, parts.position());
+        next = parts.next_part()?;
+    }
+    Ok(Restored { head, feed, results })
+}

@@ -1,0 +1,229 @@
+// Data quality: where every rating is, what is refused and what waits, who sends; and the nodes:
+// how far each is, its log, its worker, its subscribers.
+
+import { signal } from "../vendor/signals-core.mjs";
+import { useEffect } from "../vendor/hooks.mjs";
+import { useView } from "../figures.js";
+import { NONE, bytes, integer, time } from "../format.js";
+import { html } from "../html.js";
+import { metrics, refusals, sources } from "../intake.js";
+import { status } from "../status.js";
+import { words } from "../words.js";
+import { RateChart } from "../parts/chart.js";
+import { duration } from "../parts/header.js";
+import { Icon } from "../parts/icons.js";
+import { Bar, Spark } from "../parts/spark.js";
+import { Totals } from "../parts/totals.js";
+import { Fact } from "../parts/value.js";
+
+export function Data() {
+  const say = words();
+  return html`
+    <div class="screen-head"><h1>${say.screens.data}</h1></div>
+    <div class="grid data">
+      <${Totals} />
+      <div class="stack"><${Refused} /><${Pending} /><${Subscribers} /></div>
+      <div class="stack"><${Nodes} /><${Sources} /></div>
+    </div>
+  `;
+}
+
+/** What the rules refuse, by code and channel, and how it came over time. */
+function Refused() {
+  const say = words();
+  const view = useView("refused");
+  const rows = view.rows.data().sort((a, b) => b.count - a.count);
+  const codes = [...new Set(rows.map(({ code }) => code))];
+  const most = Math.max(1, ...rows.map(({ count }) => count));
+  return html`
+    <section class="card" aria-labelledby="refused-title">
+      <h2 id="refused-title">${say.refusedBy}</h2>
+      <p class="about">${say.refusedAbout}</p>
+      ${rows.length === 0 && html`<p class="empty">${view.isKnown ? say.nothingRefused : "…"}</p>`}
+      ${rows.length > 0 && html`
+        <table class="plain">
+          <thead><tr>
+            <th scope="col">${say.code}</th>
+            <th scope="col" colspan="2">${say.count}</th>
+            <th scope="col" class="aside" title=${say.overTimeAbout}>${say.overTime}</th>
+          </tr></thead>
+          <tbody>
+            ${codes.flatMap((code) => rows.filter((row) => row.code === code).map((row, at) => html`
+              <tr key=${`${code} ${row.channel}`}>
+                <th scope="row">
+                  ${say.codes[code] ?? code}
+                  ${" "}<small>${say.channels[row.channel] ?? row.channel}</small>
+                </th>
+                <td class="wide-cell"><${Bar} part=${row.count} whole=${most} kind="refused" /></td>
+                <td>${integer(row.count)}</td>
+                <td class="aside">${at === 0 && html`<${OverTime} code=${code} />`}</td>
+              </tr>
+            `))}
+          </tbody>
+        </table>
+      `}
+    </section>
+  `;
+}
+
+/** How many more there are since the page was opened, and when they came. */
+function OverTime({ code }) {
+  const line = refusals.value.get(code) ?? [];
+  const more = line.reduce((sum, count) => sum + count, 0);
+  return html`
+    <span class="over-time"><${Spark} values=${line} least=${0} />+${integer(more)}</span>
+  `;
+}
+
+function Pending() {
+  const say = words();
+  const view = useView("pending");
+  const rows = view.rows.data().sort((a, b) => b.count - a.count);
+  const most = Math.max(1, ...rows.map(({ count }) => count));
+  return html`
+    <section class="card" aria-labelledby="pending-title">
+      <h2 id="pending-title">${say.whyPending}</h2>
+      <p class="about">${say.pendingAbout}</p>
+      ${rows.length === 0 && html`<p class="empty">${view.isKnown ? say.nothingPending : "…"}</p>`}
+      ${rows.length > 0 && html`
+        <table class="plain">
+          <thead><tr>
+            <th scope="col">${say.reason}</th><th scope="col" colspan="2">${say.count}</th>
+          </tr></thead>
+          <tbody>
+            ${rows.map(({ reason, count }) => html`
+              <tr key=${reason}>
+                <th scope="row">${say.reasons[reason] ?? reason}</th>
+                <td class="wide-cell"><${Bar} part=${count} whole=${most} kind="pending" /></td>
+                <td>${integer(count)}</td>
+              </tr>
+            `)}
+          </tbody>
+        </table>
+      `}
+    </section>
+  `;
+}
+
+/** What comes in, by type of message. */
+function Sources() {
+  const say = words();
+  return html`
+    <section class="card" aria-labelledby="sources-title">
+      <h2 id="sources-title">${say.sources}</h2>
+      <p class="about">${say.sourcesAbout}</p>
+      ${sources.value.length === 0 && html`
+        <p class="empty">${metrics.value === null ? "…" : say.noSources}</p>
+      `}
+      <table class="plain">
+        <thead><tr>
+          <th scope="col">${say.message}</th><th scope="col">${say.sinceStart}</th>
+          <th scope="col">${say.perSecond}</th><th scope="col">${say.lastSeen}</th>
+          <th scope="col" class="aside">${say.twoMinutes}</th>
+        </tr></thead>
+        <tbody>
+          ${sources.value.map(({ type, count, perSecond, lastAt, line }) => html`
+            <tr key=${type}>
+              <th scope="row">${say.types[type] ?? type}</th>
+              <td>${integer(count)}</td>
+              <td>${perSecond === null ? "…" : integer(Math.round(perSecond))}</td>
+              <td>${lastAt === null ? say.notSeen : time(lastAt)}</td>
+              <td class="aside"><${Spark} values=${line} least=${0} /></td>
+            </tr>
+          `)}
+        </tbody>
+      </table>
+    </section>
+  `;
+}
+
+/** The nodes, each with how far it is. One, until the node tells of others. */
+function Nodes() {
+  const say = words();
+  const node = status.value;
+  const known = metrics.value ?? new Map();
+  const count = (name) => (known.has(name) ? integer(known.get(name)) : "…");
+  const lag = (ms) => (ms === null ? NONE : duration(ms) ?? say.milliseconds(ms));
+  return html`
+    <section class="card nodes" aria-labelledby="nodes-title">
+      <h2 id="nodes-title">${say.nodes}</h2>
+      ${node === null ? html`<p class="empty">${say.standing.lost}</p>` : html`
+        <h3>${location.host} <span class="stage" data-stage=${node.stage}>
+          <${Icon} name=${node.stage === "ready" ? "met" : "in_progress"} />
+          ${say.stages[node.stage]}
+        </span></h3>
+        <dl class="facts">
+          <${Fact} id="epoch" label=${say.epoch} value=${String(node.epoch ?? NONE)} />
+          <${Fact} id="lag" label=${say.lag} about=${say.lagAbout} value=${lag(node.age_ms)} />
+          <${Fact} label=${say.owed} value=${count("epochs_owed")} about=${say.owedAbout} />
+          <${Fact} label=${say.queue} value=${count("queue_batches")} about=${say.queueAbout} />
+          <${Fact} label=${say.log} value=${say.logStages[node.log.stage]}
+            kind=${node.log.stage === "full" ? "bad" : undefined} />
+          <${Fact} label=${say.logEvents} value=${integer(node.log.events)} />
+          <${Fact} label=${say.logSize} value=${bytes(node.log.bytes)} />
+          <${Fact} label=${say.segments} value=${integer(node.log.segments)} />
+          <${Fact} label=${say.worker} value=${say.workerStages[node.worker.stage]}
+            kind=${node.worker.stage === "down" ? "bad" : undefined} />
+          <${Fact} id="restarts" label=${say.restarts} value=${integer(node.worker.restarts)}
+            kind=${node.worker.restarts > 0 ? "warn" : undefined} />
+          <${Fact} label=${say.subscribers} value=${integer(node.subscribers)} />
+        </dl>
+        <p class="about rules" title=${say.rulesAbout}>
+          ${say.rules}: ${say.rulesOf(node.rules.integral, node.rules.attribution)}
+        </p>
+        <h3>${say.chart}</h3>
+        <${RateChart} />
+      `}
+    </section>
+  `;
+}
+
+const REFRESH_MS = 2000;
+const SUBSCRIBERS_MAX = 10;
+
+/** Who follows the node's views, the one furthest behind first; null until it is known. */
+const subscribers = signal(null);
+
+async function readSubscribers() {
+  try {
+    const response = await fetch(`/v1/subscribers?limit=${SUBSCRIBERS_MAX}`);
+    if (response.ok) subscribers.value = await response.json();
+  } catch {
+    // what was read last stays; the notice says that the node does not answer
+  }
+}
+
+function Subscribers() {
+  const say = words();
+  useEffect(() => {
+    readSubscribers();
+    const timer = setInterval(readSubscribers, REFRESH_MS);
+    return () => clearInterval(timer);
+  }, []);
+  const known = subscribers.value;
+  return html`
+    <section class="card" aria-labelledby="subscribers-title">
+      <h2 id="subscribers-title">${say.subscribersBy}</h2>
+      <p class="about">${say.subscribersAbout(SUBSCRIBERS_MAX)}</p>
+      <table class="plain">
+        <thead><tr>
+          <th scope="col">${say.view}</th><th scope="col">${say.lag}</th>
+          <th scope="col">${say.frames}</th>
+          <th scope="col" title=${say.mergedAbout}>${say.merged}</th>
+        </tr></thead>
+        <tbody>
+          ${(known?.subscribers ?? []).map((one) => html`
+            <tr key=${one.subscriber}>
+              <th scope="row">
+                ${say.views[one.view] ?? one.view}
+                ${" "}<small>${one.transport} ${one.conditions}</small>
+              </th>
+              <td>${duration(one.lag_ms) ?? say.milliseconds(one.lag_ms)}</td>
+              <td>${integer(one.frames)}</td><td>${integer(one.merged)}</td>
+            </tr>
+          `)}
+        </tbody>
+      </table>
+    </section>
+  `;
+}

@@ -1,0 +1,127 @@
+// What the page costs, on a node that runs already and has data: time to first figures, main
+// thread per second at several rates of row updates, heap over time, bytes shipped. For
+// benches/RESULTS.md.
+//
+//   OTKLIK_URL=http://HOST:PORT OTKLIK_WORK=DIR [SECONDS=20] [SCREEN=managers] node measure.mjs
+
+import { mkdtempSync } from "node:fs";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+import { Node } from "./node.mjs";
+import { FLAGS, WIDE } from "./page.mjs";
+
+const RATES = [100, 1000, 10_000];
+const SECONDS = Number(process.env.SECONDS ?? 20);
+const SCREEN = process.env.SCREEN ?? "managers";
+const TICKS = 10; // batches a second
+
+const node = new Node();
+await node.start();
+const userData = mkdtempSync(join(process.env.OTKLIK_WORK, "chromium-"));
+const executablePath = "/usr/bin/chromium";
+const browser = await chromium.launchPersistentContext(userData, { executablePath, args: FLAGS });
+
+/** Opens a screen, and says when its first figures and rows were there. */
+async function opened(screen) {
+  const context = await browser.browser().newContext({ viewport: WIDE, locale: "en-GB" });
+  const page = await context.newPage();
+  await page.addInitScript(() => {
+    window.firstAt = {};
+    const look = () => {
+      const { firstAt } = window;
+      const figure = document.querySelector(".value-figure")?.textContent;
+      if (/\d/.test(figure ?? "")) firstAt.figure ??= performance.now();
+      if (document.querySelector(".figures tbody tr")) firstAt.row ??= performance.now();
+      requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  });
+  const session = await context.newCDPSession(page);
+  await session.send("Network.enable");
+  let bytes = 0;
+  session.on("Network.loadingFinished", ({ encodedDataLength }) => (bytes += encodedDataLength));
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
+  await page.goto(`${node.url}/#/${screen}`);
+  return { page, session, context, bytes: () => bytes };
+}
+
+async function metrics(session) {
+  const { metrics } = await session.send("Performance.getMetrics");
+  return Object.fromEntries(metrics.map(({ name, value }) => [name, value]));
+}
+
+/** Counts row updates of the managers as any subscriber sees them, until it is stopped. */
+async function counter() {
+  const stop = new AbortController();
+  const url = `${node.url}/v1/views/manager_periods/live`;
+  const response = await fetch(url, { signal: stop.signal });
+  const counted = { updates: 0, stop: () => stop.abort() };
+  (async () => {
+    const decoder = new TextDecoder();
+    for await (const bytes of response.body) {
+      counted.updates += decoder.decode(bytes, { stream: true }).split('"op":"').length - 1;
+    }
+  })().catch(() => {});
+  return counted;
+}
+
+/** Sends `rate` kiosk ratings a second to units by turns, for some seconds. */
+async function send(rate, seconds) {
+  const heads = await node.rows("manager_periods", { status: "in_progress" });
+  const listed = await node.rows("directory", { of: "service", listed: true });
+  const serviceOf = new Map(listed.map(({ agency, id }) => [agency, id]));
+  const units = heads.filter(({ agency }) => serviceOf.has(agency));
+  const day = new Date().toISOString().slice(0, 10);
+  let record = Date.now() * 1000;
+  const start = Date.now();
+  for (let tick = 0; tick < seconds * TICKS; tick += 1) {
+    const lines = Array.from({ length: rate / TICKS }, () => {
+      const { unit, agency } = units[record % units.length];
+      const score = record % 16 === 0 ? 2 : 5;
+      const scores = { 1: score, 2: score, 3: score, 4: score, 5: score };
+      const service = serviceOf.get(agency);
+      record += 1;
+      const received_at = new Date().toISOString();
+      const event = { type: "kiosk", record, unit, service, provided_on: day, scores, received_at };
+      return JSON.stringify(event);
+    });
+    await node.post(`${lines.join("\n")}\n`);
+    const wait = start + ((tick + 1) * 1000) / TICKS - Date.now();
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+  }
+}
+
+for (const screen of ["overview", "managers?period=all"]) {
+  const { page, context, bytes } = await opened(screen);
+  const what = screen === "overview" ? "figure" : "row";
+  await page.waitForFunction((what) => window.firstAt[what], what, { timeout: 60_000 });
+  const at = await page.evaluate((what) => window.firstAt[what], what);
+  console.log(`${screen}: first ${what} after ${Math.round(at)} ms, ${bytes()} bytes so far`);
+  await context.close();
+}
+
+const { page, session } = await opened(SCREEN);
+await page.locator('.standing[data-state="live"]').waitFor({ timeout: 60_000 });
+await new Promise((resolve) => setTimeout(resolve, 5000));
+for (const rate of RATES) {
+  const counted = await counter();
+  await session.send("HeapProfiler.collectGarbage");
+  const before = await metrics(session);
+  const [from, startedAt] = [counted.updates, Date.now()];
+  await send(rate, SECONDS);
+  const after = await metrics(session);
+  const seconds = (Date.now() - startedAt) / 1000;
+  const updates = (counted.updates - from) / seconds;
+  counted.stop();
+  await session.send("HeapProfiler.collectGarbage");
+  const { JSHeapUsedSize } = await metrics(session);
+  const mebibytes = (bytes) => (bytes / 2 ** 20).toFixed(1);
+  const busy = (name) => Math.round(((after[name] - before[name]) * 1000) / seconds);
+  console.log(
+    `${SCREEN}, ${rate} events/s, ${Math.round(updates)} row updates/s: ` +
+    `${busy("TaskDuration")} ms of main thread a second (script ${busy("ScriptDuration")}, ` +
+    `layout ${busy("LayoutDuration")}, style ${busy("RecalcStyleDuration")}), ` +
+    `heap ${mebibytes(before.JSHeapUsedSize)} to ${mebibytes(JSHeapUsedSize)} MiB`,
+  );
+}
+await browser.close();

@@ -1,0 +1,166 @@
+// Who can use the page: in either language, by keyboard alone, with a screen reader, in the dark,
+// on a phone, with large type, on paper.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import {
+  NARROW, SCREENS, WIDE, addressOf, cell, eventually, filled, isLive, open, rowsOf, someManager,
+  visit,
+} from "./page.mjs";
+
+const AXE = readFileSync(join(process.env.OTKLIK_WORK, "node_modules/axe-core/axe.min.js"), "utf8");
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+/** Opens every screen in turn and calls `look(page, screen)` when it is filled. */
+async function tour(t, options, look) {
+  const manager = await someManager();
+  const page = await open(t, "overview", options);
+  for (const screen of Object.keys(SCREENS)) {
+    await visit(page, addressOf(screen, manager));
+    await page.locator(`main[data-screen="${screen}"] h1`).waitFor({ state: "attached" });
+    await isLive(page);
+    await look(page, screen);
+  }
+}
+
+for (const [name, options] of [
+  ["light and wide", { colorScheme: "light", viewport: WIDE, locale: "ru-RU" }],
+  ["dark and narrow", { colorScheme: "dark", viewport: NARROW, locale: "en-GB" }],
+]) {
+  test(`axe finds nothing on any screen, ${name}`, async (t) => {
+    await tour(t, options, async (page, screen) => {
+      await page.evaluate(`${AXE};0`);
+      const found = await page.evaluate((runOnly) => axe.run(document, { runOnly }), RULES);
+      const violations = found.violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`);
+      assert.deepEqual(violations, [], screen);
+      assert.ok(found.passes.length > 10, "it has looked");
+    });
+  });
+}
+
+test("fits a phone, also with large type", async (t) => {
+  const large = (page) => page.addInitScript(() => localStorage.setItem("otklik.type", "large"));
+  await tour(t, { viewport: NARROW, locale: "ru-RU", before: large }, async (page, screen) => {
+    const [main, width] = await page.evaluate(() => {
+      return [document.querySelector("main").scrollWidth, document.documentElement.clientWidth];
+    });
+    assert.ok(main <= width, `${screen} is ${main} wide, and there are ${width}`);
+  });
+});
+
+test("speaks the reader's language and remembers another", async (t) => {
+  const page = await open(t, "managers", { locale: "ru-RU" });
+  await filled(page);
+  assert.equal(await page.locator("html").getAttribute("lang"), "ru");
+  assert.match(await cell(rowsOf(page).first(), "value").innerText(), /^\d+,\d\d\s%/);
+  await page.locator("#language").click();
+  assert.equal(await page.title(), "Managers · Otklik");
+  assert.match(await cell(rowsOf(page).first(), "value").innerText(), /^\d+\.\d\d%/);
+  await page.reload();
+  await filled(page);
+  assert.equal(await page.locator("html").getAttribute("lang"), "en");
+});
+
+test("no screen says anything in the other language", async (t) => {
+  await tour(t, { locale: "en-GB" }, async (page, screen) => {
+    // Names are data: they are as the agencies gave them, also where they are headings.
+    const own = ":is(h1, h2, thead, dt, .about, legend, nav):not(.figure-head *, .detail > h2)";
+    const texts = await page.locator(own).allInnerTexts();
+    assert.ok(texts.length > 2);
+    assert.deepEqual(texts.filter((text) => /[а-яё]/i.test(text)), [], screen);
+  });
+});
+
+test("follows the system's colours and remembers others", async (t) => {
+  const page = await open(t, "overview", { colorScheme: "dark" });
+  const theme = () => page.locator("html").getAttribute("data-theme");
+  assert.equal(await theme(), "dark");
+  await page.emulateMedia({ colorScheme: "light" });
+  await eventually(async () => (await theme()) === "light", 2000, "the system's change");
+  await page.locator("#theme").click();
+  assert.equal(await theme(), "dark");
+  await page.reload();
+  assert.equal(await theme(), "dark");
+});
+
+test("large type is larger and remembered", async (t) => {
+  const page = await open(t, "managers");
+  await filled(page);
+  const size = () => rowsOf(page).first().evaluate((row) => {
+    return [parseFloat(getComputedStyle(row).fontSize), row.getBoundingClientRect().height];
+  });
+  const [type, height] = await size();
+  await page.locator("#type").click();
+  await eventually(async () => {
+    const [nextType, nextHeight] = await size();
+    return nextType > type * 1.2 && nextHeight > height * 1.2;
+  }, 2000, "larger rows");
+  await page.reload();
+  await filled(page);
+  assert.ok((await size())[0] > type * 1.2);
+});
+
+test("everything can be done by keyboard alone", async (t) => {
+  const page = await open(t, "overview");
+  await isLive(page);
+  const focused = () => page.evaluate(() => {
+    return document.activeElement.getAttribute("href") ?? document.activeElement.id;
+  });
+  await page.keyboard.press("Tab");
+  assert.equal(await focused(), "#main");
+  await page.keyboard.press("Enter");
+  assert.equal(await focused(), "main");
+
+  await page.locator('.menu a[href*="territories"]').focus();
+  await page.keyboard.press("Enter");
+  const tile = page.locator(".tile[tabindex='0']");
+  await tile.focus();
+  const first = await tile.getAttribute("data-okato");
+  await page.keyboard.press("ArrowDown");
+  const next = await page.evaluate(() => document.activeElement.dataset.okato);
+  assert.notEqual(next, first);
+  await page.keyboard.press("Enter");
+  await page.locator(`.tile[data-okato="${next}"][aria-pressed="true"]`).waitFor();
+  await page.locator(".detail").waitFor();
+
+  await page.locator('.menu a[href*="managers"]').focus();
+  await page.keyboard.press("Enter");
+  await filled(page);
+  const heading = page.locator('th[data-column="value"]');
+  await heading.getByRole("button").press("Enter");
+  const isSorted = async () => (await heading.getAttribute("aria-sort")) === "descending";
+  await eventually(isSorted, 5000, "the order asked for");
+  await page.locator('tr[aria-rowindex="2"] a').focus();
+  await page.keyboard.press("ArrowDown");
+  const wanted = await page.locator('tr[aria-rowindex="3"] a').getAttribute("href");
+  assert.equal(await focused(), wanted);
+  await page.keyboard.press("Enter");
+  await page.locator(".formula").waitFor();
+});
+
+test("is a table to who cannot see it", async (t) => {
+  const page = await open(t, "managers");
+  await filled(page);
+  const table = page.getByRole("table", { name: "Managers" });
+  const headings = await table.getByRole("columnheader").count();
+  assert.ok(headings >= 9);
+  assert.equal(await table.getByRole("row").nth(1).getByRole("cell").count(), headings);
+  const state = page.getByRole("status");
+  assert.match(await state.innerText(), /\w/);
+});
+
+test("is printed without menu and filters, row after row", async (t) => {
+  const page = await open(t, "managers");
+  await filled(page);
+  await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
+  await page.emulateMedia({ media: "print" });
+  assert.ok(!(await page.locator(".menu").isVisible()));
+  assert.ok(!(await page.locator(".filters").isVisible()));
+  await eventually(async () => (await rowsOf(page).count()) > 100, 5000, "all rows");
+  const [first, second] = await Promise.all([2, 3].map((at) => {
+    return page.locator(`tr[aria-rowindex="${at}"]`).boundingBox();
+  }));
+  assert.ok(second.y >= first.y + first.height - 1, "rows stand below one another");
+});

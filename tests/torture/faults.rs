@@ -1,0 +1,136 @@
+//! A disk that fails a node at one call: what was answered is there, and the node ends or goes on as
+//! the design says.
+//!
+//! The gate tries some of the calls of a small life, `OTKLIK_FAULTS=all` every one.
+
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use otklik::event::Event;
+use otklik::log::{Options, Writer};
+
+use super::node::{Node, free_port};
+use super::{Entries, entry, logged};
+
+/// Batches of a life.
+const BATCHES: u64 = 8;
+/// Of the calls that the gate tries, one in so many.
+const STRIDE: usize = 11;
+
+fn line(number: u64) -> String {
+    format!(
+        r#"{{"type":"sms","record":{number},"text":"5","received_at":"2018-03-01T10:00:00+03:00"}}"#
+    )
+}
+
+/// What a sender saw.
+struct Sent {
+    answered: Entries,
+    /// Times that there was no room.
+    full: usize,
+    /// How the node ended, if it did.
+    ended: Option<ExitStatus>,
+}
+
+/// Sends batches of one line each until all are answered or the node has ended.
+async fn send(node: &mut Node) -> Sent {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build();
+    let client = client.expect("valid");
+    let url = node.url("/v1/events");
+    let mut sent = Sent { answered: Entries::new(), full: 0, ended: None };
+    let mut number = 0;
+    while number < BATCHES && sent.ended.is_none() {
+        match client.post(&url).body(line(number)).send().await {
+            Ok(answer) if answer.status() == 200 && answer.bytes().await.is_ok() => {
+                let line = line(number);
+                sent.answered.insert(entry(&Event::parse(line.as_bytes()).expect("valid")));
+                number += 1;
+                continue;
+            }
+            Ok(answer) if answer.status() == 503 => {
+                let full = answer.text().await.is_ok_and(|text| text.contains("disk_full"));
+                sent.full += usize::from(full);
+            }
+            _ => {}
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        sent.ended = node.has_ended();
+    }
+    sent
+}
+
+/// The calls of a life without faults: each with its path.
+async fn calls(directory: &Path) -> Vec<(String, String)> {
+    let trace = directory.join("trace");
+    let mut node = Node::traced(&directory.join("traced"), free_port(), &trace);
+    assert_eq!(send(&mut node).await.answered.len() as u64, BATCHES);
+    drop(node);
+    let text = std::fs::read_to_string(&trace).expect("text");
+    let call = |line: &str| line.split_once(' ').map(|(call, path)| (call.into(), path.into()));
+    text.lines().map(|line| call(line).expect("a call and a path")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_fails_makes_no_false_answer() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let calls = calls(directory.path()).await;
+    let stride =
+        if std::env::var("OTKLIK_FAULTS").is_ok_and(|asked| asked == "all") { 1 } else { STRIDE };
+    let everything: Entries = (0..BATCHES)
+        .map(|number| entry(&Event::parse(line(number).as_bytes()).expect("valid")))
+        .collect();
+    let mut tried = 0;
+    for (index, (call, path)) in calls.iter().enumerate() {
+        // The k-th of its kind.
+        let k = calls[..=index].iter().filter(|(other, _)| other == call).count();
+        let acts: &[&str] =
+            if call == "write" { &["EIO", "ENOSPC", "short"] } else { &["EIO", "ENOSPC"] };
+        for act in acts {
+            tried += 1;
+            if tried % stride != 0 {
+                continue;
+            }
+            let fault = format!("{call} * {k} {act}");
+            println!("{fault}, {path}");
+            let data = directory.path().join(format!("data-{tried}"));
+            let mut node = Node::start_with(&data, free_port(), &fault);
+            let sent = send(&mut node).await;
+            check_end(&fault, path, &sent);
+            drop(node);
+            // The next start, with a disk that works, has all of it, and the node goes on.
+            let options = Options::default();
+            drop(Writer::open(&data, options, None, |_, _| {}).expect("undamaged"));
+            let (found, _) = logged(&data);
+            assert!(sent.answered.is_subset(&found), "{fault}: an answer was false");
+            assert!(found.is_subset(&everything), "{fault}");
+            let mut node = Node::start(&data, free_port());
+            assert_eq!(send(&mut node).await.answered.len() as u64, BATCHES, "{fault}");
+            drop(node);
+            std::fs::remove_dir_all(&data).expect("there");
+        }
+    }
+    assert!(tried > 30, "{tried} calls and acts");
+}
+
+/// Whether the node ended or went on, as the design says.
+fn check_end(fault: &str, path: &str, sent: &Sent) {
+    let all = sent.answered.len() as u64 == BATCHES;
+    if let Some(status) = sent.ended {
+        assert_eq!(status.code(), Some(1), "{fault}: it ends by itself, and says why");
+    }
+    if fault.ends_with("short") {
+        assert!(all && sent.ended.is_none(), "{fault}: half of a write is no failure");
+    }
+    // Of a frame that is there all is taken back if only room lacked; a failure ends the node.
+    if path.ends_with(".seg") && fault.starts_with("write") {
+        match fault.ends_with("ENOSPC") {
+            true => assert!(all && sent.full > 0 && sent.ended.is_none(), "{fault}"),
+            false if fault.ends_with("EIO") => assert!(sent.ended.is_some(), "{fault}"),
+            false => {}
+        }
+    }
+    if path.ends_with(".seg") && fault.starts_with("sync") {
+        assert!(sent.ended.is_some(), "{fault}: a failed sync is never tried again");
+    }
+}
