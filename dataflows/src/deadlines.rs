@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use differential_dataflow::AsCollection;
-use differential_dataflow::Hashable;
 use differential_dataflow::consolidation::consolidate;
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::vec::Broadcast;
@@ -13,6 +12,7 @@ use crate::calendar::{Hour, Moment};
 use crate::domain::{Epoch, Record};
 use crate::epochs::{Output, Rows, exchange, per_epoch};
 use crate::id::{Id, Table};
+use crate::ledger::route;
 use crate::records::Outcome;
 use crate::reference::Location;
 use crate::survey::Clock;
@@ -50,7 +50,7 @@ pub fn offers_and_reviews<'s>(
         _ => None,
     });
     let due = exchange(due, |heard| match heard {
-        Heard::Due(_, _, record, ..) => record.hashed(),
+        Heard::Due(_, _, record, ..) => route(*record),
         Heard::Zone(..) | Heard::Hour(_) => 0,
     });
     let told =

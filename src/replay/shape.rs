@@ -115,7 +115,7 @@ impl Flow {
             let events = self.peak * seconds * (from + to) / 2.0;
             let left = n - self.before;
             if left < events {
-                return self.began_s + self.into(left);
+                return self.began_s + self.seconds_into(left);
             }
             self.began_s += seconds;
             self.before += events;
@@ -125,7 +125,7 @@ impl Flow {
     }
 
     /// How many seconds into the stretch so many of its events have come.
-    fn into(&self, events: f64) -> f64 {
+    fn seconds_into(&self, events: f64) -> f64 {
         let Stretch { seconds, from, to } = self.stretch;
         let (start, end) = (self.peak * from, self.peak * to);
         let rise = (end - start) / seconds;
