@@ -9,7 +9,7 @@ use crate::demo::{self, DemoArgs};
 use crate::generate::{self, GenerateArgs};
 use crate::log_command::{self, LogArgs};
 use crate::node::{self, ServeArgs};
-use crate::replay::{self, ReplayArgs};
+use crate::replay::{self, CompareArgs, ReplayArgs};
 use crate::verify::{self, VerifyArgs};
 use crate::watch::{self, WatchArgs};
 use crate::{checkpoint, telemetry, worker};
@@ -37,6 +37,8 @@ enum Command {
     Replay(ReplayArgs),
     /// Show a view of a node, kept up to date
     Watch(WatchArgs),
+    /// Tell whether two reports of replays differ by more than noise
+    Compare(CompareArgs),
     /// Recompute every view by a plain program, and compare
     Verify(VerifyArgs),
     /// Look into the log of a node
@@ -64,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => telemetry::init(Some("warn")).and_then(|()| demo::run(args)),
         Command::Replay(args) => replay::run(args),
         Command::Watch(args) => watch::run(args),
+        Command::Compare(args) => replay::run_compare(args),
         Command::Verify(args) => verify::run(args),
         Command::Log(args) => log_command::run(args),
         Command::Worker => worker::run(),

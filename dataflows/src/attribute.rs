@@ -1,13 +1,11 @@
 //! To whom a rating belongs: dates against tenures (order-120 § 3).
 
-use std::collections::{BTreeMap, HashMap};
-
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::Day;
 use crate::domain::Tenure;
-use crate::epochs::{Output, Rows, exchange, per_epoch};
-use crate::id::Id;
+use crate::epochs::Rows;
+use crate::id::{Id, Table};
 use crate::tally::{Tally, Value};
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 
@@ -92,15 +90,7 @@ pub enum Role {
 ///
 /// p. 17, D8: period n is [start + 12n months, start + 12(n+1) months).
 pub fn period_of(start: Day, day: Day) -> i32 {
-    let (year, ..) = start.civil();
-    let mut period = day.civil().0 - year;
-    while start.plus_months(12 * period) > day {
-        period -= 1;
-    }
-    while start.plus_months(12 * (period + 1)) <= day {
-        period += 1;
-    }
-    period
+    day.years_since(start)
 }
 
 /// `(unit, span)`: who holds the post on which days, disjoint; and, for the comparison of § 5, the
@@ -159,112 +149,50 @@ fn before_periods(tenure: &Tenure) -> Span {
     }
 }
 
-/// What the operator hears of a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum UnitDays {
-    /// The ratings of a day changed by the difference beside.
-    Day(Day),
+/// Who holds which post when: the spans of [`spans`], by unit.
+#[derive(Debug, Default)]
+pub struct Posts(Table<Id, Vec<Span>>);
+
+/// What changes in periods, summed.
+pub type PeriodSums = Table<PeriodKey, PeriodTally>;
+
+impl Posts {
     /// A span came or went.
-    Span(Span),
-}
-
-/// `(period, tally)`: the days of each unit, summed over the spans they lie in.
-///
-/// - in: `days`, one tally per unit and day (already pooled, p. 15); `spans` of [`spans`]
-/// - out: a period for each day within a tenure; a day outside every tenure is a vacancy
-/// - state: per unit its days in order and its spans; an update costs the days and spans of its
-///   unit that change
-/// - rule: Order 120 p. 12, 15, 17; § 5 `previous`
-pub fn attribute<'s>(
-    days: Rows<'s, (Id, Day), Tally>,
-    spans: Rows<'s, (Id, Span)>,
-) -> Rows<'s, PeriodKey, PeriodTally> {
-    use differential_dataflow::AsCollection;
-    use differential_dataflow::Hashable;
-    use timely::dataflow::operators::vec::Map;
-    let days = days
-        .inner
-        .map(|((unit, day), epoch, tally)| ((unit, UnitDays::Day(day)), epoch, (tally, 0)));
-    let spans = spans.inner.map(|((unit, span), epoch, diff)| {
-        ((unit, UnitDays::Span(span)), epoch, (Tally::default(), diff))
-    });
-    let both = days.as_collection().concat(spans.as_collection());
-    let mut units: HashMap<Id, UnitState> = HashMap::new();
-    per_epoch(
-        exchange(both, |(unit, _)| unit.hashed()),
-        "Attribute",
-        move |epoch, mut updates, output| {
-            updates.sort_unstable_by_key(|((unit, _), _)| *unit);
-            for of_unit in updates.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
-                let unit = units.entry(of_unit[0].0.0).or_default();
-                let changes = of_unit.iter().map(|((_, what), diff)| (what, diff));
-                unit.update(changes, epoch, output);
-            }
-        },
-    )
-}
-
-/// A unit's days and spans.
-#[derive(Default)]
-struct UnitState {
-    days: BTreeMap<Day, Tally>,
-    spans: Vec<Span>,
-}
-
-impl UnitState {
-    /// Takes in what changed, and puts out what that changes in periods, one update for each.
-    fn update<'a>(
-        &mut self,
-        changes: impl Iterator<Item = (&'a UnitDays, &'a (Tally, isize))>,
-        epoch: u64,
-        output: &mut Output<PeriodKey, PeriodTally>,
-    ) {
-        let mut day_changes: BTreeMap<Day, Tally> = BTreeMap::new();
-        let mut span_changes: BTreeMap<Span, isize> = BTreeMap::new();
-        for (what, (tally, diff)) in changes {
-            match what {
-                UnitDays::Day(day) => day_changes.entry(*day).or_default().plus_equals(tally),
-                UnitDays::Span(span) => *span_changes.entry(*span).or_default() += diff,
-            }
+    pub fn change(&mut self, unit: Id, span: Span, diff: isize) {
+        let spans = self.0.entry(unit).or_default();
+        if diff > 0 {
+            spans.push(span);
+        } else if let Some(place) = spans.iter().position(|held| *held == span) {
+            spans.swap_remove(place);
         }
-        let mut sums: BTreeMap<PeriodKey, PeriodTally> = BTreeMap::new();
-        for (span, diff) in span_changes {
-            for (day, tally) in self.days.range(span.from..span.until) {
-                add(&mut sums, &span, *day, &tally.multiply(&diff));
-            }
-            match diff {
-                0 => {}
-                1 => self.spans.push(span),
-                _ => self.spans.retain(|held| *held != span),
-            }
-        }
-        for (day, change) in day_changes {
-            for span in self.spans.iter().filter(|span| span.from <= day && day < span.until) {
-                add(&mut sums, span, day, &change);
-            }
-            let held = self.days.entry(day).or_default();
-            held.plus_equals(&change);
-            if held.is_zero() {
-                self.days.remove(&day);
-            }
-        }
-        let changed = sums.into_iter().filter(|(_, sum)| !sum.is_zero());
-        output.extend(changed.map(|(period, sum)| (period, epoch, sum)));
+    }
+
+    /// The spans at a unit.
+    pub fn at(&self, unit: Id) -> &[Span] {
+        self.0.get(&unit).map_or(&[], Vec::as_slice)
     }
 }
 
-fn add(sums: &mut BTreeMap<PeriodKey, PeriodTally>, span: &Span, day: Day, tally: &Tally) {
-    let period = period_of(span.start, day);
-    match span.role {
-        Role::Own => {
-            sums.entry((span.tenure, period)).or_default().own.plus_equals(tally);
-        }
-        Role::Previous => {
-            let value = tally.value();
-            let count = |n: i64| i32::try_from(n).expect("a day's ratings fit");
-            let sum = sums.entry((span.tenure, period + 1)).or_default();
-            sum.previous[0] += count(value.k);
-            sum.previous[1] += count(value.n);
+impl Span {
+    /// Whether the day lies in it.
+    pub fn covers(&self, day: Day) -> bool {
+        self.from <= day && day < self.until
+    }
+
+    /// Adds the ratings of a day it covers to the period they belong to.
+    ///
+    /// - rule: Order 120 p. 12, 15, 17; § 5 `previous`
+    pub fn attribute(&self, day: Day, tally: &Tally, sums: &mut PeriodSums) {
+        let period = period_of(self.start, day);
+        match self.role {
+            Role::Own => sums.entry((self.tenure, period)).or_default().own.plus_equals(tally),
+            Role::Previous => {
+                let value = tally.value();
+                let count = |n: i64| i32::try_from(n).expect("a day's ratings fit");
+                let sum = sums.entry((self.tenure, period + 1)).or_default();
+                sum.previous[0] += count(value.k);
+                sum.previous[1] += count(value.n);
+            }
         }
     }
 }

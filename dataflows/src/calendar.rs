@@ -43,6 +43,13 @@ impl Day {
         Day(days_from_civil(year, month, day.min(days_in_month(year, month))))
     }
 
+    /// The greatest n for which [`plus_months`](Day::plus_months)`(12 n)` of `start` is not later.
+    pub fn years_since(self, start: Day) -> i32 {
+        let ((year, month, day), (first, start_month, start_day)) = (self.civil(), start.civil());
+        let turn = (start_month, start_day.min(days_in_month(year, start_month)));
+        year - first - i32::from((month, day) < turn)
+    }
+
     /// Monday is 0, Sunday is 6.
     pub fn weekday(self) -> i32 {
         (self.0 + 3).rem_euclid(7)
@@ -265,6 +272,14 @@ mod tests {
             [(12, "2017-02-28"), (24, "2018-02-28"), (48, "2020-02-29"), (-12, "2015-02-28")]
         {
             assert_eq!(from.plus_months(months).to_string(), until);
+        }
+        for (start, day) in (15_000..17_000).step_by(37).flat_map(|s| [(s, s - 900), (s, s + 1800)])
+        {
+            for day in (day..day + 800).map(Day) {
+                let years = day.years_since(Day(start));
+                assert!(Day(start).plus_months(12 * years) <= day);
+                assert!(Day(start).plus_months(12 * (years + 1)) > day);
+            }
         }
     }
 

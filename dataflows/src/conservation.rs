@@ -1,19 +1,15 @@
 //! Nothing disappears: every accepted rating message is counted, apart, pending, refused, a
 //! duplicate or retracted, and the six add up (order-120 § 2, contract § 4).
 
-use differential_dataflow::AsCollection;
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 use differential_dataflow::operators::CountTotal;
 use serde::{Deserialize, Serialize};
-use timely::dataflow::operators::vec::Map;
 
-use crate::domain::Place;
+use crate::domain::Channel;
 use crate::epochs::Rows;
 use crate::id::Id;
 use crate::records::Outcome;
 use crate::reference::Placing;
-use crate::rollup::{Placings, arrange_by_place};
-use crate::tally::Messages;
 use crate::views::{Conservation, PendingReason, RefusalCode, Row, Subject};
 
 /// What became of a message.
@@ -56,33 +52,14 @@ pub fn verdicts<'s>(outcomes: Rows<'s, Outcome>, circling: Rows<'s, Id>) -> Rows
     of_messages.concat(of_units)
 }
 
-/// The verdicts on messages whose ratings are at a place.
+/// The verdict on a message whose ratings are at a place.
 ///
-/// - in: `((place, electronic), messages)`
 /// - rule: order-120 § 2, "pending", p. 12 last paragraph, p. 13 last
-pub fn verdicts_by_place<'s>(
-    placed: Rows<'s, (Place, bool), Messages>,
-    placings: Placings<'s>,
-) -> Rows<'s, Verdict> {
-    arrange_by_place(placed)
-        .join_core(placings, |_, electronic, placing| {
-            [(*electronic, verdict(placing, *electronic))]
-        })
-        .inner
-        .flat_map(|((_, verdict), epoch, messages): ((bool, Option<Verdict>), _, Messages)| {
-            messages.channels().map(move |(channel, count)| {
-                let refused = Verdict::Refused(RefusalCode::NotListed, channel.into());
-                (verdict.unwrap_or(refused), epoch, count)
-            })
-        })
-        .as_collection()
-}
-
-/// `None` where the service is not listed: then the channel belongs to the verdict.
-fn verdict(placing: &Placing, electronic: bool) -> Option<Verdict> {
+pub fn verdict(placing: &Placing, channel: Channel) -> Verdict {
     match placing {
-        Placing::Pending(reason) => Some(Verdict::Pending(*reason)),
-        Placing::Known(seat) => seat.counts(electronic).then_some(Verdict::Counted),
+        Placing::Pending(reason) => Verdict::Pending(*reason),
+        Placing::Known(seat) if seat.counts(channel == Channel::Epgu) => Verdict::Counted,
+        Placing::Known(_) => Verdict::Refused(RefusalCode::NotListed, channel.into()),
     }
 }
 

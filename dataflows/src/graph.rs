@@ -3,26 +3,23 @@
 use std::sync::Arc;
 
 use differential_dataflow::AsCollection;
-use differential_dataflow::difference::Multiply;
 use differential_dataflow::input::{Input as _, InputSession};
 use differential_dataflow::operators::CountTotal;
 use roaring::RoaringTreemap;
 use timely::dataflow::Scope;
-use timely::dataflow::operators::vec::{Map, Partition};
+use timely::dataflow::operators::vec::Partition;
 
-use crate::calendar::{Day, Hour};
+use crate::calendar::Hour;
 use crate::domain::{
-    Agency, Epoch, Input, Message, Place, Record, Reference, ReferenceKey, Service, Target, Tenure,
-    Unit,
+    Agency, Epoch, Input, Message, Record, Reference, ReferenceKey, Service, Target, Tenure, Unit,
 };
 use crate::epochs::Rows;
 use crate::id::Id;
 use crate::records::{Calls, Outcome, records};
-use crate::reference::{Location, hierarchy, locations, placings, standings, upserts};
-use crate::tally::{Messages, Tally};
+use crate::reference::{Location, hierarchy, locations, standings, upserts};
 use crate::views::{DirectoryRow, Row, Thing};
 use crate::world::{Switches, World};
-use crate::{assess, attribute, conservation, rollup, survey};
+use crate::{assess, attribute, conservation, deadlines, places, rollup, survey};
 
 /// What a dataflow begins with instead of the first event of the log; by default with nothing.
 ///
@@ -136,14 +133,11 @@ pub fn build<'s>(
     // What each record's messages come to, and where.
     let of_open = records(sent, told.clone(), received, switches, base);
     let outcomes = Outcomes::of(of_open.concat(of_closed));
-    let placings = placings(outcomes.places, standing, reference.services.clone());
-    let placings = placings.arrange_by_key_named("Placings");
-    let cells = rollup::arrange_by_place(outcomes.cells);
-
-    // To whom the ratings belong.
     let spans = attribute::spans(reference.tenures.clone());
-    let pooled = rollup::pooled_days(cells.clone(), placings.clone());
-    let attributed = attribute::attribute(pooled, spans.clone());
+    let places =
+        places::places(outcomes.at_place, standing, reference.services.clone(), spans.clone());
+
+    // To whom the ratings belong, and what they add up to.
     let offices = assess::offices(
         reference.tenures.clone(),
         located.clone(),
@@ -151,28 +145,18 @@ pub fn build<'s>(
         spans,
         today,
     );
-    let periods = assess::manager_periods(attributed, offices);
-
-    // What they add up to.
-    let beside = rollup::facts_and_records(
-        outcomes.facts,
-        outcomes.placed.clone(),
-        outcomes.twice,
-        located.clone(),
-        placings.clone(),
-    );
-    let totals = rollup::groups(cells, placings.clone()).concat(beside).count_total();
+    let periods = assess::manager_periods(places.periods, offices);
+    let totals = places.groups.count_total();
 
     // The phone centre, and the clocks.
-    let candidates = survey::candidates(outcomes.negative, placings.clone());
-    let called = outcomes.called.clone();
-    let listed = survey::draw(candidates, called, told.clone(), switches, world, base);
-    let calls = survey::call_clocks(listed.clone(), outcomes.called, located.clone(), world);
-    let clocks = survey::offers_and_reviews(outcomes.due, located.clone(), world).concat(calls);
+    let (replies, called) = (places.candidates, outcomes.called);
+    let listed = survey::draw(replies, called.clone(), told.clone(), switches, world, base);
+    let calls = survey::call_clocks(listed.clone(), called, located.clone(), world);
+    let located_now = located.clone();
+    let due = deadlines::offers_and_reviews(outcomes.due, located_now, told.clone(), world);
 
     // Nothing disappears.
-    let verdicts = conservation::verdicts(outcomes.plain, circling)
-        .concat(conservation::verdicts_by_place(outcomes.placed, placings));
+    let verdicts = conservation::verdicts(outcomes.plain, circling).concat(places.verdicts);
     let always = told.clone().map(|_| ()).distinct();
 
     let rows = [
@@ -183,7 +167,8 @@ pub fn build<'s>(
         rollup::plain_rows(totals.clone()),
         rollup::rankings(totals),
         listed,
-        survey::deadlines(clocks, told),
+        due,
+        survey::deadlines(calls, told),
         conservation::rows(verdicts, always),
         reference.directory(located),
     ];
@@ -262,17 +247,10 @@ impl<'s> References<'s> {
 
 /// What records come to, each part as its readers take it.
 struct Outcomes<'s> {
-    /// Ratings by place, date and side.
-    cells: Rows<'s, (Place, (Day, bool)), Tally>,
-    /// The messages behind them by place and side.
-    placed: Rows<'s, (Place, bool), Messages>,
-    /// The places there are.
-    places: Rows<'s, Place>,
-    /// The clocks of offers and reviews, by unit.
-    due: survey::Due<'s>,
-    facts: Rows<'s, Id>,
-    twice: Rows<'s, (Place, Place)>,
-    negative: Rows<'s, (Place, (Day, Record))>,
+    /// At a place or unit.
+    at_place: Rows<'s, Outcome>,
+    /// The clocks of offers and reviews.
+    due: Rows<'s, Outcome>,
     called: Rows<'s, (Record, Calls)>,
     /// What is judged without a place.
     plain: Rows<'s, Outcome>,
@@ -280,64 +258,24 @@ struct Outcomes<'s> {
 
 impl<'s> Outcomes<'s> {
     fn of(outcomes: Rows<'s, Outcome>) -> Outcomes<'s> {
-        let parts = outcomes.inner.partition(4, |(outcome, epoch, diff)| {
+        let parts = outcomes.inner.partition(3, |(outcome, epoch, diff)| {
             let part = match outcome {
-                Outcome::Rated(..) => 0,
+                Outcome::Rated(..)
+                | Outcome::Fact(_)
+                | Outcome::Twice(..)
+                | Outcome::Negative(..) => 0,
                 Outcome::Due(..) => 1,
-                Outcome::Fact(_) => 2,
-                _ => 3,
+                _ => 2,
             };
             (part, (outcome, epoch, diff))
         });
-        let mut parts = parts.into_iter();
-        let mut part = || parts.next().expect("four parts");
-        let (rated, due, facts, rest) = (part(), part(), part(), part());
-        let cells = rated.clone().flat_map(|(outcome, epoch, diff)| match outcome {
-            Outcome::Rated(place, day, ratings) => {
-                let cell = (place, (day, ratings.electronic()));
-                Some((cell, epoch, ratings.tally().multiply(&diff)))
-            }
+        let mut parts = parts.into_iter().map(AsCollection::as_collection);
+        let mut part = || parts.next().expect("three parts");
+        let (at_place, due, plain) = (part(), part(), part());
+        let called = plain.clone().flat_map(|outcome| match outcome {
+            Outcome::Called(record, calls) => Some((record, calls)),
             _ => None,
         });
-        let placed = rated.clone().flat_map(|(outcome, epoch, diff)| match outcome {
-            Outcome::Rated(place, _, ratings) => {
-                let messages = Messages::of(ratings.channels());
-                Some(((place, ratings.electronic()), epoch, messages.multiply(&diff)))
-            }
-            _ => None,
-        });
-        let places = rated.as_collection().flat_map(|outcome| match outcome {
-            Outcome::Rated(place, ..) => Some(place),
-            _ => None,
-        });
-        let rest = rest.as_collection();
-        Outcomes {
-            cells: cells.as_collection(),
-            placed: placed.as_collection(),
-            places: places.distinct(),
-            due: due.as_collection().flat_map(|outcome| match outcome {
-                Outcome::Due(kind, record, unit, from, done) => {
-                    Some((unit, (kind, record, from, done)))
-                }
-                _ => None,
-            }),
-            facts: facts.as_collection().flat_map(|outcome| match outcome {
-                Outcome::Fact(unit) => Some(unit),
-                _ => None,
-            }),
-            twice: rest.clone().flat_map(|outcome| match outcome {
-                Outcome::Twice(first, second) => Some((first, second)),
-                _ => None,
-            }),
-            negative: rest.clone().flat_map(|outcome| match outcome {
-                Outcome::Negative(place, day, record) => Some((place, (day, record))),
-                _ => None,
-            }),
-            called: rest.clone().flat_map(|outcome| match outcome {
-                Outcome::Called(record, calls) => Some((record, calls)),
-                _ => None,
-            }),
-            plain: rest,
-        }
+        Outcomes { at_place, due, called, plain }
     }
 }

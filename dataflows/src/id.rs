@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::num::NonZeroU32;
 use std::sync::{Mutex, OnceLock};
 
@@ -109,6 +109,38 @@ pub(crate) fn fnv(bytes: &[u8]) -> u64 {
 impl Hash for Id {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.entry().hash);
+    }
+}
+
+/// A table that one worker keeps, by ids or what is made of them. Nobody outside chooses its keys'
+/// hashes, so it hashes quickly rather than safely.
+pub type Table<K, V> = HashMap<K, V, BuildHasherDefault<Mixing>>;
+
+/// The hasher of [`Table`]: one multiplication a number.
+#[derive(Default)]
+pub struct Mixing(u64);
+
+impl Hasher for Mixing {
+    fn write(&mut self, bytes: &[u8]) {
+        self.write_u64(fnv(bytes));
+    }
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(u64::from(number));
+    }
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+    fn write_i32(&mut self, number: i32) {
+        self.write_u64(u64::from(number.cast_unsigned()));
+    }
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number.cast_unsigned() as u64);
+    }
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 29)
     }
 }
 

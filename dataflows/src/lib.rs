@@ -17,8 +17,12 @@ pub mod ledger;
 pub mod records;
 pub mod reference;
 
+pub mod cells;
+pub mod places;
+
 pub mod assess;
 pub mod attribute;
 pub mod conservation;
+pub mod deadlines;
 pub mod rollup;
 pub mod survey;

@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use differential_dataflow::operators::iterate::Iterate;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Place, Reference, ReferenceKey, Service, Unit, UnitKind};
+use crate::domain::{Place, Reference, ReferenceKey, Unit, UnitKind};
 use crate::epochs::{Rows, exchange, per_epoch};
-use crate::id::Id;
+use crate::id::{Id, Table};
 use crate::views::PendingReason;
 use crate::world::{World, ZoneIndex};
 
@@ -163,6 +163,16 @@ pub struct Seat {
     pub own_heads: usize,
 }
 
+impl Placing {
+    /// The seat, where ratings of the side count.
+    pub fn counted(&self, electronic: bool) -> Option<&Seat> {
+        match self {
+            Placing::Known(seat) if seat.counts(electronic) => Some(seat),
+            Placing::Known(_) | Placing::Pending(_) => None,
+        }
+    }
+}
+
 impl Seat {
     /// p. 12 last paragraph, p. 13: what is not listed counts only if given through an МФЦ, and
     /// only from SMS, phone and kiosk.
@@ -183,40 +193,62 @@ impl Seat {
     }
 }
 
-/// `(place, placing)` of every place that a message names.
-///
-/// - rule: order-120 § 2 "pending": the first that applies of no unit (also an unknown МФЦ), no
-///   service
-pub fn placings<'s>(
-    places: Rows<'s, Place>,
-    standings: Rows<'s, (Id, Standing)>,
-    services: Rows<'s, Service>,
-) -> Rows<'s, (Place, Placing)> {
-    let services = services.map(|service| (service.id, service.listed));
-    let with_unit = left_join(places.map(|place| (place.unit, place)), standings.clone())
-        .map(|(_, place, unit)| (place.mfc, (place, unit)));
-    let direct = with_unit.clone().filter(|(mfc, _)| mfc.is_none()).map(|(_, (p, u))| (p, u, None));
-    let through = with_unit.flat_map(|(mfc, rest)| mfc.map(|mfc| (mfc, rest)));
-    let through = left_join(through, standings).map(|(_, (p, u), mfc)| (p, u, Some(mfc)));
-    let with_units =
-        direct.concat(through).map(|(place, unit, mfc)| (place.service, (place, unit, mfc)));
-    left_join(with_units, services)
-        .map(|(_, (place, unit, mfc), listed)| (place, placing(unit, mfc, listed)))
+/// The units and services known, for whoever asks what a place turns out to be.
+#[derive(Debug, Default)]
+pub struct Offices {
+    standings: Table<Id, Standing>,
+    listed: Table<Id, bool>,
 }
 
-fn placing(unit: Option<Standing>, mfc: Option<Option<Standing>>, listed: Option<bool>) -> Placing {
-    let through_mfc = mfc.is_some();
-    let (Some(unit), Some(mfc_heads)) = (unit, mfc.map_or(Some(Vec::new()), |m| Some(m?.heads)))
-    else {
-        return Placing::Pending(PendingReason::NoUnit);
-    };
-    let Some(listed) = listed else {
-        return Placing::Pending(PendingReason::NoService);
-    };
-    let mut heads = unit.heads;
-    let own_heads = heads.len();
-    heads.extend(mfc_heads.into_iter().filter(|head| !heads.contains(head)).collect::<Vec<_>>());
-    Placing::Known(Seat { listed, through_mfc, location: unit.location, heads, own_heads })
+impl Offices {
+    /// A unit stands so, or no longer so.
+    pub fn stand(&mut self, unit: Id, standing: Standing, diff: isize) {
+        replace(&mut self.standings, unit, standing, diff);
+    }
+
+    /// A service is listed or not, or no longer so.
+    pub fn list(&mut self, service: Id, listed: bool, diff: isize) {
+        replace(&mut self.listed, service, listed, diff);
+    }
+
+    /// Where a unit is, if it is known.
+    pub fn location(&self, unit: Id) -> Option<&Location> {
+        self.standings.get(&unit).map(|standing| &standing.location)
+    }
+
+    /// What a place turns out to be.
+    ///
+    /// - rule: order-120 § 2 "pending": the first that applies of no unit (also an unknown МФЦ), no
+    ///   service
+    pub fn placing(&self, place: &Place) -> Placing {
+        let unit = self.standings.get(&place.unit);
+        let mfc = place.mfc.map(|mfc| self.standings.get(&mfc));
+        let (Some(unit), None | Some(Some(_))) = (unit, mfc) else {
+            return Placing::Pending(PendingReason::NoUnit);
+        };
+        let Some(&listed) = self.listed.get(&place.service) else {
+            return Placing::Pending(PendingReason::NoService);
+        };
+        let mut heads = unit.heads.clone();
+        let own_heads = heads.len();
+        for head in mfc.flatten().into_iter().flat_map(|mfc| &mfc.heads) {
+            if !heads.contains(head) {
+                heads.push(*head);
+            }
+        }
+        let (through_mfc, location) = (mfc.is_some(), unit.location);
+        Placing::Known(Seat { listed, through_mfc, location, heads, own_heads })
+    }
+}
+
+/// Takes in that a key's row came or went; of an epoch's changes to a key the arrival holds, in
+/// whichever order they are told.
+fn replace<V: PartialEq>(rows: &mut Table<Id, V>, key: Id, row: V, diff: isize) {
+    if diff > 0 {
+        rows.insert(key, row);
+    } else if rows.get(&key) == Some(&row) {
+        rows.remove(&key);
+    }
 }
 
 /// `(key, left, right if there is one)`; `right` has at most one row a key.

@@ -1,64 +1,23 @@
 //! Sums of the counted ratings by unit, service, agency, territory, МФЦ and month (order-120 §§ 3, 4;
 //! who sees what: p. 16). All of it is linear in tallies.
 
-use differential_dataflow::AsCollection;
-use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::implementations::ValSpine;
 use serde::{Deserialize, Serialize};
-use timely::dataflow::operators::vec::Map;
 
-use crate::calendar::{Day, Month};
-use crate::domain::{Epoch, Place};
+use crate::calendar::Month;
+use crate::domain::Place;
 use crate::epochs::Rows;
-use crate::id::Id;
-use crate::reference::{Head, Location, Placing, Seat, left_join};
-use crate::tally::{Mean, Messages, Spread, Tally, Value};
+use crate::id::{Id, Table};
+use crate::reference::{Location, Seat, left_join};
+use crate::tally::{Mean, Spread, Value};
 use crate::views::{AgencyRow, Row, Scope};
-
-/// The hinge: the ratings of a place, a date and a side, electronic (ЕПГУ) or not.
-pub type Cells<'s> = Arranged<'s, TraceAgent<ValSpine<Place, (Day, bool), Epoch, Tally>>>;
-/// What each place turns out to be.
-pub type Placings<'s> = Arranged<'s, TraceAgent<ValSpine<Place, Placing, Epoch, isize>>>;
-
-/// Rows by the place they are at.
-pub fn arrange_by_place<'s, V, R>(
-    rows: Rows<'s, (Place, V), R>,
-) -> Arranged<'s, TraceAgent<ValSpine<Place, V, Epoch, R>>>
-where
-    V: differential_dataflow::ExchangeData,
-    R: differential_dataflow::ExchangeData + differential_dataflow::difference::Semigroup,
-{
-    rows.arrange_by_key_named("By place")
-}
-
-/// `((unit, day), tally)` for each unit whose head answers for the cell: the unit, all above it,
-/// and the МФЦ with those above it (p. 15, 16 "б").
-pub fn pooled_days<'s>(cells: Cells<'s>, placings: Placings<'s>) -> Rows<'s, (Id, Day), Tally> {
-    cells.join_core(placings, |_, (day, electronic), placing| {
-        let (day, electronic) = (*day, *electronic);
-        counted(placing, electronic)
-            .into_iter()
-            .flat_map(move |seat| seat.heads(electronic))
-            .map(move |head| (head.unit, day))
-            .collect::<Vec<_>>()
-    })
-}
-
-/// The seat of a place where ratings of the side count.
-fn counted(placing: &Placing, electronic: bool) -> Option<&Seat> {
-    match placing {
-        Placing::Known(seat) if seat.counts(electronic) => Some(seat),
-        Placing::Known(_) | Placing::Pending(_) => None,
-    }
-}
 
 /// What a cell's ratings are summed under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Group {
     /// A unit's own.
     Own(Id),
-    /// Those a head answers for (p. 15, 16 "б").
-    Pooled(Head),
+    /// Those the head of a unit answers for (p. 15, 16 "б"); whether it is an МФЦ.
+    Pooled(Id, bool),
     /// A service, in the agency of the unit rated.
     Service(Option<Id>, Id),
     /// An agency.
@@ -69,81 +28,43 @@ pub enum Group {
     Month(Scope, Id, Month),
 }
 
-/// `(group, spread)` of every group with ratings.
-pub fn groups<'s>(cells: Cells<'s>, placings: Placings<'s>) -> Rows<'s, Group, Spread> {
-    cells
-        .join_core(placings, |place, (day, electronic), placing| {
-            let seat = counted(placing, *electronic);
-            seat.map_or_else(Vec::new, |seat| groups_of(place, day.month(), *electronic, seat))
-        })
-        .inner
-        .map(|(group, epoch, tally): (Group, Epoch, Tally)| (group, epoch, tally.spread()))
-        .as_collection()
+/// What changes in groups, summed.
+pub type GroupSums = Table<Group, Spread>;
+
+/// The groups of a counted place as a whole, for its ratings of one side.
+pub fn groups_of<'a>(
+    place: &'a Place,
+    seat: &'a Seat,
+    electronic: bool,
+) -> impl Iterator<Item = Group> + 'a {
+    let Location { agency, .. } = seat.location;
+    let pooled = seat.heads(electronic).map(|head| Group::Pooled(head.unit, head.mfc));
+    let others = [Group::Own(place.unit), Group::Service(agency, place.service)];
+    let territories = territories(&seat.location).filter(move |_| !electronic);
+    others.into_iter().chain(pooled).chain(agency.map(Group::Agency)).chain(territories)
 }
 
-/// The groups a counted cell belongs to.
-fn groups_of(place: &Place, month: Month, electronic: bool, seat: &Seat) -> Vec<Group> {
+/// The groups of a counted place in a month, for its ratings of one side.
+pub fn months_of(
+    place: &Place,
+    seat: &Seat,
+    electronic: bool,
+    month: Month,
+) -> impl Iterator<Item = Group> + use<> {
     let Location { agency, subject, .. } = seat.location;
-    let mut groups = Vec::with_capacity(16);
-    groups.push(Group::Own(place.unit));
-    groups.extend(seat.heads(electronic).map(|head| Group::Pooled(*head)));
-    groups.push(Group::Service(agency, place.service));
-    groups.push(Group::Month(Scope::Unit, place.unit, month));
-    groups.push(Group::Month(Scope::Service, place.service, month));
-    if let Some(agency) = agency {
-        groups.push(Group::Agency(agency));
-        groups.push(Group::Month(Scope::Agency, agency, month));
-    }
-    if !electronic {
-        groups.extend(territories(&seat.location));
-        groups.push(Group::Month(Scope::Region, subject, month));
-    }
-    groups
+    let scopes = [
+        Some((Scope::Unit, place.unit)),
+        Some((Scope::Service, place.service)),
+        agency.map(|agency| (Scope::Agency, agency)),
+        (!electronic).then_some((Scope::Region, subject)),
+    ];
+    scopes.into_iter().flatten().map(move |(scope, id)| Group::Month(scope, id, month))
 }
 
 /// The territories a unit's ratings belong to: its subject's, of its agency and of all.
 pub fn territories(at: &Location) -> impl Iterator<Item = Group> + use<> {
     let of_agency = at.agency.map(|agency| Group::Territory(at.subject, Some(agency)));
     [Group::Territory(at.subject, None)].into_iter().chain(of_agency)
-}
-
-/// Beside the scores of a territory: its standing facts, and the records rated. A record whose SMS
-/// or survey and whose kiosk rating both count in a territory is one record.
-pub fn facts_and_records<'s>(
-    facts: Rows<'s, Id>,
-    placed: Rows<'s, (Place, bool), Messages>,
-    twice: Rows<'s, (Place, Place)>,
-    locations: Rows<'s, (Id, Location)>,
-    placings: Placings<'s>,
-) -> Rows<'s, Group, Spread> {
-    let facts = facts.map(|unit| (unit, ())).join_map(locations, |_, (), at| *at).explode(|at| {
-        territories(&at).map(|group| (group, Spread { facts: [1], ..Spread::default() }))
-    });
-    let records = arrange_by_place(placed)
-        .join_core(placings.clone(), |_, electronic, placing| counted_in(placing, *electronic))
-        .inner
-        .map(|(group, epoch, messages): (Group, Epoch, Messages)| {
-            (group, epoch, messages.records())
-        })
-        .as_collection();
-    let both = arrange_by_place(twice).join_core(placings.clone(), |_, other, placing| {
-        counted_in(placing, false).into_iter().map(|group| (*other, group)).collect::<Vec<_>>()
-    });
-    let both = arrange_by_place(both)
-        .join_core(placings, |_, group, placing| {
-            counted_in(placing, false)
-                .into_iter()
-                .filter(|other| other == group)
-                .collect::<Vec<_>>()
-        })
-        .explode(|group| [(group, Spread { records: [-1], ..Spread::default() })]);
-    facts.concat(records).concat(both)
-}
-
-/// The territories in which ratings of the side count at a place; ЕПГУ counts in none (p. 16).
-fn counted_in(placing: &Placing, electronic: bool) -> Vec<Group> {
-    let seat = counted(placing, electronic).filter(|_| !electronic);
-    seat.map_or_else(Vec::new, |seat| territories(&seat.location).collect())
 }
 
 /// The rows of `services`, `territories` and `months`.
@@ -154,7 +75,7 @@ pub fn plain_rows<'s>(totals: Rows<'s, (Group, Spread)>) -> Rows<'s, Row> {
             Group::Service(agency, service) => Some(Row::Service { agency, service, spread }),
             Group::Territory(region, agency) => Some(Row::Territory { region, agency, spread }),
             Group::Month(scope, id, month) => Some(Row::Month { scope, id, month, spread }),
-            Group::Own(_) | Group::Pooled(_) | Group::Agency(_) => None,
+            Group::Own(_) | Group::Pooled(..) | Group::Agency(_) => None,
         }
     })
 }
@@ -166,7 +87,7 @@ pub fn unit_rows<'s>(totals: Rows<'s, (Group, Spread)>) -> Rows<'s, Row> {
         _ => None,
     });
     let pooled = totals.flat_map(|(group, spread)| match group {
-        Group::Pooled(head) => Some((head.unit, (head.mfc, spread.value()))),
+        Group::Pooled(unit, mfc) => Some((unit, (mfc, spread.value()))),
         _ => None,
     });
     let without_pooled = own

@@ -1,4 +1,4 @@
-//! The phone centre's sample (7.8, D10) and the clocks of 7.4, 7.9 and 9.5.
+//! The phone centre's sample (7.8, D10) and the clocks of its calls (7.9).
 //!
 //! A list is drawn at a full hour and only ever grows, so here, and only here, a row depends on
 //! what was known *when*: on the epochs in which the log says which hour it was.
@@ -13,13 +13,12 @@ use differential_dataflow::AsCollection;
 use differential_dataflow::Hashable;
 
 use crate::calendar::{Day, Hour, Moment};
-use crate::domain::{Place, Record};
+use crate::domain::Record;
 use crate::epochs::{Output, Rows, exchange, per_epoch};
 use crate::graph::Base;
 use crate::id::Id;
 use crate::records::Calls;
-use crate::reference::{Location, Placing, left_join};
-use crate::rollup::{Placings, arrange_by_place};
+use crate::reference::{Location, left_join};
 use crate::views::{DeadlineKind, DeadlineState, Row};
 use crate::world::{Switches, World, ZoneIndex};
 
@@ -37,24 +36,8 @@ enum Heard {
     Hour(Hour),
 }
 
-/// `(unit at the top, its zone, working day, record)` of each counted negative SMS reply.
-pub type Candidates<'s> = Rows<'s, (Id, ZoneIndex, Day, Record)>;
-
-/// The candidates among the negative replies: those that count.
-///
-/// - rule: Order 120 p. 7.8: of a territorial unit, its subdivisions included
-pub fn candidates<'s>(
-    negative: Rows<'s, (Place, (Day, Record))>,
-    placings: Placings<'s>,
-) -> Candidates<'s> {
-    arrange_by_place(negative).join_core(placings, |_, (day, record), placing| {
-        let top = match placing {
-            Placing::Known(seat) if seat.counts(false) => seat.top(),
-            Placing::Known(_) | Placing::Pending(_) => None,
-        };
-        top.map(|top| (top.unit, top.zone, *day, *record))
-    })
-}
+/// `(unit at the top, its zone, day, record)` of a counted negative SMS reply.
+pub type Candidate = (Id, ZoneIndex, Day, Record);
 
 /// What the draw puts out: the rows of `survey_sample` and `survey_lists`.
 ///
@@ -64,7 +47,7 @@ pub fn candidates<'s>(
 ///   by a keyed hash, lowest first; formed once, when the day is over in the unit's zone; later
 ///   corrections add and never take back; who does not answer twice is replaced by the next
 pub fn draw<'s>(
-    candidates: Candidates<'s>,
+    candidates: Rows<'s, Candidate>,
     calls: Rows<'s, (Record, Calls)>,
     hours: Rows<'s, Hour>,
     switches: &Switches,
@@ -245,37 +228,16 @@ impl Lists {
 /// A clock that runs: what is due when, and when it was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Clock {
-    kind: DeadlineKind,
-    record: Record,
-    unit: Option<Id>,
-    due: Moment,
-    done: Option<i64>,
-}
-
-/// `(unit, (kind, record, started, done µs))`: offers to make and reviews to answer.
-pub type Due<'s> = Rows<'s, (Option<Id>, (DeadlineKind, Record, Moment, Option<i64>))>;
-
-/// The clocks of offers and reviews.
-///
-/// - in: `(unit, (kind, record, started, done))`
-/// - rule: 7.4, an SMS within one working day of the fact's arrival (at a known unit); 9.5, a
-///   review answered within 10 working days
-pub fn offers_and_reviews<'s>(
-    due: Due<'s>,
-    locations: Rows<'s, (Id, Location)>,
-    world: &World,
-) -> Rows<'s, Clock> {
-    let zones = locations.map(|(unit, at)| (Some(unit), at.zone));
-    let world = world.clone();
-    left_join(due, zones).flat_map(move |(unit, (kind, record, started, done), zone)| {
-        let days = match (kind, zone) {
-            (DeadlineKind::Sms, None) => return None,
-            (DeadlineKind::Review, _) => 10,
-            _ => 1,
-        };
-        let due = closing(&world, zone, local_day(&world, zone, started), days);
-        Some(Clock { kind, record, unit, due, done })
-    })
+    /// Of which rule.
+    pub kind: DeadlineKind,
+    /// Whose.
+    pub record: Record,
+    /// Where, if that is known.
+    pub unit: Option<Id>,
+    /// When it runs out.
+    pub due: Moment,
+    /// When it was done, µs.
+    pub done: Option<i64>,
 }
 
 /// The clocks of calls.
@@ -317,12 +279,12 @@ pub fn call_clocks<'s>(
 }
 
 /// § 6: 19:00, when offices close, of the n-th working day after `day`.
-fn closing(world: &World, zone: Option<ZoneIndex>, day: Day, days: u32) -> Moment {
+pub(crate) fn closing(world: &World, zone: Option<ZoneIndex>, day: Day, days: u32) -> Moment {
     world.zone(zone.unwrap_or(0)).at(world.working_days.after(day, days), 19)
 }
 
 /// The date in a zone at a moment.
-fn local_day(world: &World, zone: Option<ZoneIndex>, at: Moment) -> Day {
+pub(crate) fn local_day(world: &World, zone: Option<ZoneIndex>, at: Moment) -> Day {
     let offset = world.zone(zone.unwrap_or(0)).offset_minutes(at.micros());
     Moment::new(at.micros(), offset).map_or(at.day(), Moment::day)
 }
@@ -334,7 +296,7 @@ enum Hand {
     Hour(Hour),
 }
 
-/// The rows of `deadlines`: each clock's state at the present hour.
+/// The rows of `deadlines` for calls: each clock's state at the present hour.
 ///
 /// - state: the clocks still open; an hour costs those that run out in it
 pub fn deadlines<'s>(clocks: Rows<'s, Clock>, hours: Rows<'s, Hour>) -> Rows<'s, Row> {
@@ -372,7 +334,8 @@ pub fn deadlines<'s>(clocks: Rows<'s, Clock>, hours: Rows<'s, Hour>) -> Rows<'s,
 }
 
 impl Clock {
-    fn state(&self, now: i64) -> DeadlineState {
+    /// At a moment, µs.
+    pub fn state(&self, now: i64) -> DeadlineState {
         match self.done {
             Some(done) if done <= self.due.micros() => DeadlineState::Met,
             Some(_) => DeadlineState::Missed,
@@ -381,7 +344,8 @@ impl Clock {
         }
     }
 
-    fn row(&self, state: DeadlineState) -> Row {
+    /// Its row in `deadlines`.
+    pub fn row(&self, state: DeadlineState) -> Row {
         let Clock { kind, record, unit, due, .. } = *self;
         Row::Deadline { kind, record, due, state, unit }
     }

@@ -85,6 +85,11 @@ impl Tally {
         self.scores[usize::from(score.get()) - 1] += 1;
     }
 
+    /// All counts: criteria, channels, scores.
+    fn flat(&self) -> impl Iterator<Item = &i32> {
+        self.criteria.iter().chain(&self.channels).chain(&self.scores)
+    }
+
     /// p. 12 and 13: K positive of N.
     pub fn value(&self) -> Value {
         self.spread().value()
@@ -103,6 +108,43 @@ impl Tally {
     /// The counts by score.
     pub fn spread(&self) -> Spread {
         Spread { scores: self.scores, records: [0], facts: [0] }
+    }
+}
+
+/// A tally that is kept: 32 bytes while no count passes 255, as hardly any of a place's day does.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// Criteria, channels and scores, flat.
+    Narrow([u8; 31]),
+    /// Any counts.
+    Wide(Box<Tally>),
+}
+
+impl Kept {
+    /// Keeps a tally.
+    pub fn of(tally: &Tally) -> Kept {
+        let mut narrow = [0; 31];
+        for (kept, count) in narrow.iter_mut().zip(tally.flat()) {
+            match u8::try_from(*count) {
+                Ok(count) => *kept = count,
+                Err(_) => return Kept::Wide(Box::new(*tally)),
+            }
+        }
+        Kept::Narrow(narrow)
+    }
+
+    /// The tally that is kept.
+    pub fn tally(&self) -> Tally {
+        match self {
+            Kept::Wide(tally) => **tally,
+            Kept::Narrow(narrow) => {
+                let mut tally = Tally::default();
+                let fields = [&mut tally.criteria[..], &mut tally.channels, &mut tally.scores];
+                let counts = fields.into_iter().flatten();
+                counts.zip(narrow).for_each(|(count, kept)| *count = i32::from(*kept));
+                tally
+            }
+        }
     }
 }
 
@@ -313,7 +355,14 @@ mod tests {
         assert_eq!(tally.criteria()[5], (9, value(1, 1)));
         assert_eq!(tally.channels(), [(Channel::Sms, value(6, 6)), (Channel::Survey, value(0, 1))]);
         assert_eq!(tally.spread().average(), Some(357));
+        let mut many = tally;
+        (0..300).for_each(|_| many.plus_equals(&tally));
         let minus = tally.multiply(&-1);
+        assert!(matches!(Kept::of(&tally), Kept::Narrow(_)));
+        for kept in [tally, many, minus] {
+            assert_eq!(Kept::of(&kept).tally(), kept);
+        }
+        assert_eq!(size_of::<Kept>(), 32);
         let mut sum = tally;
         sum.plus_equals(&minus);
         assert!(sum.is_zero());

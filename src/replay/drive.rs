@@ -67,7 +67,7 @@ pub async fn replay(
     stop: CancellationToken,
 ) -> Result<Report, LinesError> {
     let read = Arc::new(AtomicU64::new(0));
-    let chunks = input::read_ahead(&plan.input, plan.pace, &read)?;
+    let chunks = input::read_ahead(&plan, &read)?;
     let (sender, mut notices) = mpsc::channel(NOTICES);
     let subscriber = tokio::spawn(follow::follow(plan.node.live(), sender));
     let mut tally = Tally::default();
@@ -197,7 +197,10 @@ impl Drive {
         match event {
             Event::Halted => self.drop_unsent(),
             Event::Chunk(None) => self.ended = true,
-            Event::Chunk(Some(Ok(chunk))) => (self.chunk, self.next) = (chunk, 0),
+            Event::Chunk(Some(Ok(chunk))) => {
+                self.tally.digest = chunk.digest;
+                (self.chunk, self.next) = (chunk, 0);
+            }
             Event::Chunk(Some(Err(error))) => {
                 self.ended = true;
                 let error = anyhow::Error::new(error);

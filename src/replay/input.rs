@@ -8,7 +8,9 @@ use std::thread;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::schedule::{Pace, Schedule};
+use super::moved::{Extent, Move};
+use super::plan::Plan;
+use super::schedule::Schedule;
 use crate::event::{Text, parse_moment};
 use crate::lines::{Lines, LinesError, Piece};
 
@@ -48,30 +50,49 @@ pub struct Chunk {
     pub text: Vec<u8>,
     /// Where and what they are.
     pub lines: Vec<Line>,
+    /// CRC-32 of all lines of the files up to the last of these, as they stand there.
+    pub digest: u32,
 }
 
 /// Opens all files, and reads them one after the other into a bounded queue, on a thread that ends
-/// with the files, at the first error, or when the queue is dropped. What is read of the files is
-/// added to `progress`, in their own bytes.
+/// with the last pass over the files, at the first error, or when the queue is dropped. What is
+/// read of the files is added to `progress`, in their own bytes.
 ///
 /// # Errors
 /// A file that cannot be opened; what cannot be read later comes through the queue.
 pub fn read_ahead(
-    input: &[PathBuf],
-    pace: Pace,
+    plan: &Plan,
     progress: &Arc<AtomicU64>,
 ) -> Result<mpsc::Receiver<Result<Chunk, LinesError>>, LinesError> {
-    let files = input
-        .iter()
-        .map(|path| Lines::open(path, PIECE_BYTES, progress))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut reader = Reader {
+        schedule: Schedule::new(plan.pace),
+        shifted_days: shifted_days(plan)?,
+        moved: Move::default(),
+        extent: Extent::default(),
+        again: false,
+        digest: crc32fast::Hasher::new(),
+    };
+    // All of them before anything is sent, so that a file that is not there is said at once.
+    let mut opened = Some(open(&plan.input, progress)?);
     let (queue, chunks) = mpsc::channel(PIECES_AHEAD);
-    let mut schedule = Schedule::new(pace);
+    let (plan, progress) = (plan.clone(), progress.clone());
     thread::spawn(move || {
-        for piece in files.into_iter().flatten() {
-            let chunk = piece.map(|piece| chunk(piece, &mut schedule));
-            let failed = chunk.is_err();
-            if queue.blocking_send(chunk).is_err() || failed {
+        for pass in 0..plan.passes {
+            reader.begin(pass);
+            let files = opened.take().map_or_else(|| open(&plan.input, &progress), Ok);
+            let failed = match files {
+                Ok(files) => files.into_iter().flatten().any(|piece| {
+                    let chunk = piece.map(|piece| reader.chunk(piece));
+                    let failed = chunk.is_err();
+                    queue.blocking_send(chunk).is_err() || failed
+                }),
+                Err(error) => {
+                    // Nobody may be listening any more, which is nobody's loss.
+                    let _ = queue.blocking_send(Err(error));
+                    true
+                }
+            };
+            if failed {
                 return;
             }
         }
@@ -79,21 +100,74 @@ pub fn read_ahead(
     Ok(chunks)
 }
 
-/// Tells the lines of a piece apart and gives each its time.
-fn chunk(piece: Piece, schedule: &mut Schedule) -> Chunk {
-    let text = piece.text;
-    let mut lines = Vec::new();
-    let mut start = 0;
-    for whole in text.split_inclusive(|byte| *byte == b'\n') {
-        let line = whole.trim_ascii_end();
-        if !line.trim_ascii_start().is_empty() {
-            let (kind, recorded_us) = kind_and_time(line);
-            let due_us = schedule.next(recorded_us);
-            lines.push(Line { start, end: start + line.len(), kind, due_us });
+fn open(input: &[PathBuf], progress: &Arc<AtomicU64>) -> Result<Vec<Lines>, LinesError> {
+    input.iter().map(|path| Lines::open(path, PIECE_BYTES, progress)).collect()
+}
+
+/// By how many days the first receipt is moved.
+fn shifted_days(plan: &Plan) -> Result<i32, LinesError> {
+    let Some(wanted) = plan.first_day else { return Ok(0) };
+    let mut extent = Extent::default();
+    for piece in open(&plan.input, &Arc::default())?.into_iter().flatten() {
+        let piece = piece?;
+        let mut lines = piece.text.split(|byte| *byte == b'\n');
+        if lines.any(|line| {
+            extent.line(line);
+            extent.days.is_some()
+        }) {
+            break;
         }
-        start += whole.len();
     }
-    Chunk { text, lines }
+    Ok(extent.days.map_or(0, |(first, _)| wanted.0 - first.0))
+}
+
+/// Reads pass after pass.
+struct Reader {
+    schedule: Schedule,
+    /// Of all passes.
+    shifted_days: i32,
+    /// Of this one.
+    moved: Move,
+    /// Of the first.
+    extent: Extent,
+    /// Whether the reference data have been sent.
+    again: bool,
+    digest: crc32fast::Hasher,
+}
+
+impl Reader {
+    /// Begins a pass, counted from 0.
+    fn begin(&mut self, pass: u32) {
+        self.moved = self.extent.pass(pass);
+        self.moved.days = self.moved.days.saturating_add(self.shifted_days);
+        self.again = pass > 0;
+    }
+
+    /// Tells the lines of a piece apart, moves them, and gives each its time.
+    fn chunk(&mut self, piece: Piece) -> Chunk {
+        let mut chunk = Chunk::default();
+        for whole in piece.text.split(|byte| *byte == b'\n') {
+            let line = whole.trim_ascii();
+            if line.is_empty() {
+                continue;
+            }
+            let (kind, recorded_us) = kind_and_time(line);
+            if self.again && kind == Kind::Reference {
+                continue;
+            }
+            if !self.again {
+                self.extent.line(line);
+            }
+            self.digest.update(line);
+            let moved_us = i64::from(self.moved.days) * 86_400_000_000;
+            let due_us = self.schedule.next(recorded_us.map(|at| at.saturating_add(moved_us)));
+            let start = chunk.text.len();
+            self.moved.line(line, &mut chunk.text);
+            chunk.lines.push(Line { start, end: chunk.text.len(), kind, due_us });
+        }
+        chunk.digest = self.digest.clone().finalize();
+        chunk
+    }
 }
 
 #[derive(Deserialize)]
@@ -122,7 +196,9 @@ fn kind_and_time(line: &[u8]) -> (Kind, Option<i64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::schedule::Factor;
+    use crate::replay::plan::Node;
+    use crate::replay::schedule::{Factor, Pace};
+    use dataflows::calendar::Day;
 
     #[test]
     fn a_line_has_a_kind_and_maybe_a_time() {
@@ -157,8 +233,31 @@ mod tests {
         std::fs::write(&input[1], second).expect("writes");
 
         let pace = Pace::Speedup(Factor::new(2.0).expect("above 0"));
-        let progress = Arc::new(AtomicU64::new(0));
-        let mut chunks = read_ahead(&input, pace, &progress).expect("opens");
+        let node: Node = "http://127.0.0.1:1".parse().expect("an address");
+        let plan = Plan::new(input.to_vec(), node, pace);
+        let expected = [
+            ("{\"type\":\"unit\"}".to_owned(), Kind::Reference, 0),
+            (sms(1), Kind::Rating, 0),
+            (sms(3), Kind::Rating, 1_000_000),
+        ];
+        assert_eq!(read(&plan), expected);
+        let twice = Plan { passes: 2, first_day: Some(Day(17_600)), ..plan.clone() };
+        let on = |second, day| sms(second).replace("2018-03-01", day);
+        let day_us = 86_400_000_000 / 2;
+        let expected = [
+            ("{\"type\":\"unit\"}".to_owned(), Kind::Reference, 0),
+            (on(1, "2018-03-10"), Kind::Rating, 0),
+            (on(3, "2018-03-10"), Kind::Rating, 1_000_000),
+            (on(1, "2018-03-11"), Kind::Rating, day_us),
+            (on(3, "2018-03-11"), Kind::Rating, day_us + 1_000_000),
+        ];
+        assert_eq!(read(&twice), expected);
+        let missing = Plan { input: vec![directory.path().join("missing")], ..plan };
+        assert!(read_ahead(&missing, &Arc::default()).is_err());
+    }
+
+    fn read(plan: &Plan) -> Vec<(String, Kind, u64)> {
+        let mut chunks = read_ahead(plan, &Arc::default()).expect("opens");
         let mut lines = Vec::new();
         while let Some(chunk) = chunks.blocking_recv() {
             let chunk = chunk.expect("reads");
@@ -167,13 +266,6 @@ mod tests {
                 lines.push((text.into_owned(), line.kind, line.due_us));
             }
         }
-        let expected = [
-            ("{\"type\":\"unit\"}".to_owned(), Kind::Reference, 0),
-            (sms(1), Kind::Rating, 0),
-            (sms(3), Kind::Rating, 1_000_000),
-        ];
-        assert_eq!(lines, expected);
-        let missing = [directory.path().join("missing")];
-        assert!(read_ahead(&missing, pace, &progress).is_err());
+        lines
     }
 }

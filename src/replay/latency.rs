@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use hdrhistogram::Histogram;
 
 use super::batch::Due;
+use super::windows::Windows;
 
 /// Ten minutes: what takes longer is counted as that.
 pub const LATENCY_US_MAX: u64 = 600_000_000;
@@ -17,7 +18,7 @@ const SEEN_MAX: usize = 8192;
 /// Scheduled times of events that wait to be seen; beyond, they are not measured but counted.
 const WAITING_MAX: usize = 1 << 22;
 
-/// Two histograms, and what waits to be seen.
+/// Two histograms, the same by window, and what waits to be seen.
 #[derive(Debug)]
 pub struct Latency {
     /// Scheduled to acknowledged, in microseconds.
@@ -26,6 +27,8 @@ pub struct Latency {
     pub visible: Histogram<u64>,
     /// Events that are not in `visible`, because nothing would show when they are.
     pub unobserved: u64,
+    /// Both, window by window.
+    pub windows: Windows,
     waiting: BTreeMap<u64, Vec<Due>>,
     waiting_len: usize,
     /// `(epoch, when it was first seen)`, both ascending.
@@ -42,6 +45,7 @@ impl Latency {
             acknowledged: empty(),
             visible: empty(),
             unobserved: 0,
+            windows: Windows::new(),
             waiting: BTreeMap::new(),
             waiting_len: 0,
             seen: VecDeque::new(),
@@ -52,11 +56,13 @@ impl Latency {
     /// subscriber gets to know the epoch as soon as it is complete.
     pub fn acknowledge(&mut self, due: Vec<Due>, at_us: u64, epoch: u64, observable: bool) {
         record(&mut self.acknowledged, &due, at_us);
+        self.windows.acknowledge(&due, at_us);
         let first_seen = self.seen.partition_point(|(seen, _)| *seen < epoch);
         if !observable || self.waiting_len + due.len() > WAITING_MAX {
             self.unobserved += events(&due);
         } else if let Some((_, seen_us)) = self.seen.get(first_seen) {
             record(&mut self.visible, &due, *seen_us);
+            self.windows.see(&due, *seen_us);
         } else {
             self.waiting_len += due.len();
             self.waiting.entry(epoch).or_default().extend(due);
@@ -76,6 +82,7 @@ impl Latency {
         for due in std::mem::replace(&mut self.waiting, later).into_values() {
             self.waiting_len -= due.len();
             record(&mut self.visible, &due, at_us);
+            self.windows.see(&due, at_us);
         }
     }
 

@@ -5,16 +5,21 @@
 //! a node works: it speaks HTTP as any sender would (contract § 3).
 
 mod batch;
+mod compare;
 mod drive;
 mod follow;
+mod hgrm;
 mod input;
 mod lane;
 mod latency;
+mod moved;
 mod plan;
 mod progress;
 mod report;
 mod schedule;
+mod shape;
 mod tally;
+mod windows;
 
 use std::fs::File;
 use std::io::Write;
@@ -25,11 +30,16 @@ use anyhow::{Context, bail};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::{clock, world};
+
+pub use compare::{CompareArgs, run as run_compare};
 pub use drive::{Progress, replay};
 pub use lane::Retries;
 pub use plan::{Node, Plan};
-pub use report::{End, Events, Options, Quantiles, Refusals, Report, Visible};
+pub use report::{End, Events, Options, Quantiles, Refusals, Report, Visible, Workload};
 pub use schedule::{Factor, Pace, PerSecond};
+pub use shape::Shape;
+pub use windows::Window;
 
 /// Send recorded events to a node, and measure how long it takes them.
 #[derive(Clone, Debug, clap::Args)]
@@ -52,6 +62,17 @@ pub struct ReplayArgs {
     /// such a closed loop hide stalls
     #[arg(long, group = "pace")]
     pub max: bool,
+    /// How the rate comes and goes: constant, ramp:SECONDS, steps:COUNTxSECONDS, or day:SECONDS for
+    /// working days of eleven zones that take so long each. --rate is the greatest
+    #[arg(long, value_name = "SHAPE", default_value_t, requires = "rate")]
+    pub shape: Shape,
+    /// How often the files are sent: each time as later events of other records
+    #[arg(long = "loop", value_name = "TIMES", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub passes: u32,
+    /// Move all dates so that the first receipt is today
+    #[arg(long)]
+    pub shift_to_now: bool,
     /// Connections for ratings, with one batch in flight each. Reference data go over one more, in
     /// their order
     #[arg(long, value_name = "C", default_value_t = Plan::CONNECTIONS,
@@ -72,16 +93,25 @@ pub struct ReplayArgs {
     /// Where to write the report as JSON as well
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Where to write the latencies as HdrHistogram's percentile distributions, in milliseconds:
+    /// acknowledged.hgrm and visible.hgrm
+    #[arg(long, value_name = "DIR")]
+    pub hgrm: Option<PathBuf>,
 }
 
 impl ReplayArgs {
     /// The plan they make.
     pub fn plan(&self) -> Plan {
-        let rate = self.rate.map(Pace::Rate);
+        let rate = self.rate.map(|rate| match self.shape {
+            Shape::Constant => Pace::Rate(rate),
+            shape => Pace::Shaped(rate, shape),
+        });
         Plan {
             input: self.input.clone(),
             node: self.to.clone(),
             pace: rate.or(self.speedup.map(Pace::Speedup)).unwrap_or(Pace::Max),
+            passes: self.passes,
+            first_day: self.shift_to_now.then(|| clock::hour().day(world::world().zone(0))),
             connections: self.connections,
             batch_lines: self.batch,
             give_up: Duration::from_secs(self.give_up.into()),
@@ -118,6 +148,9 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
             .map_err(anyhow::Error::from)
             .and_then(|()| Ok(writeln!(file)?))
             .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(directory) = &args.hgrm {
+        hgrm::write_all(&report, directory)?;
     }
     if !report.is_acknowledged() {
         let why = report.failure.as_deref().unwrap_or("stopped");

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use dataflows::calendar::Day;
 use reqwest::Url;
 
 use super::schedule::Pace;
@@ -17,6 +18,11 @@ pub struct Plan {
     pub node: Node,
     /// How fast.
     pub pace: Pace,
+    /// How often the files are sent, from 1: each time as later events of other records, and
+    /// without the reference data from the second time on.
+    pub passes: u32,
+    /// The day that the first receipt is moved to, and all other dates with it.
+    pub first_day: Option<Day>,
     /// Connections for ratings, from 1; reference data have one more to themselves.
     pub connections: u16,
     /// Events of a batch at most, from 1.
@@ -43,6 +49,8 @@ impl Plan {
             input,
             node,
             pace,
+            passes: 1,
+            first_day: None,
             connections: Plan::CONNECTIONS,
             batch_lines: Plan::BATCH_LINES,
             give_up: Duration::from_secs(Plan::GIVE_UP_S.into()),

@@ -4,13 +4,14 @@ use std::fmt;
 use std::path::PathBuf;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::lane::Retries;
 use super::latency::Latency;
 use super::plan::Plan;
 use super::schedule::Pace;
 use super::tally::Tally;
+use super::windows::Window;
 
 /// How late the last event may be sent without the pace being missed, beside 1 % of the schedule.
 const LATE_ALLOWED_S: f64 = 0.1;
@@ -28,6 +29,8 @@ pub struct Report {
     pub input: Vec<PathBuf>,
     /// What was asked for.
     pub options: Options,
+    /// What must be the same for two reports to compare.
+    pub workload: Workload,
     /// How it ended.
     pub end: End,
     /// Why something was not sent or not acknowledged; null if all was.
@@ -64,8 +67,40 @@ pub struct Report {
     pub acknowledged: Quantiles,
     /// To the moment a subscriber has seen the event's epoch.
     pub visible: Visible,
+    /// Seconds of a window.
+    pub window_s: f64,
+    /// The replay window by window, but for the first and the last, which are not whole.
+    pub windows: Vec<Window>,
     /// What was asked for and not reached, in sentences.
     pub missed: Vec<String>,
+    /// The latencies whole, by name, in microseconds.
+    #[serde(skip)]
+    pub distributions: [(&'static str, Histogram<u64>); 2],
+}
+
+/// What was sent, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Workload {
+    /// CRC-32 of the lines of the files, before they were moved in time.
+    pub digest: String,
+    /// Events sent.
+    pub events: u64,
+    /// In words.
+    pub pace: String,
+    /// Connections for ratings.
+    pub connections: u16,
+    /// Events of a batch at most.
+    pub batch: u32,
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Workload { digest, events, pace, connections, batch } = self;
+        write!(
+            f,
+            "{events} events (CRC {digest}), {pace}, {connections} connections, batches of {batch}"
+        )
+    }
 }
 
 /// What was asked for.
@@ -73,10 +108,12 @@ pub struct Report {
 pub struct Options {
     /// In words.
     pub pace: String,
-    /// Events per second; null unless asked for.
+    /// Events per second, at the most; null unless asked for.
     pub rate_per_s: Option<f64>,
     /// Times faster than recorded; null unless asked for.
     pub speedup: Option<f64>,
+    /// How often the files were sent.
+    pub passes: u32,
     /// Connections for ratings; reference data had one more.
     pub connections: u16,
     /// Events of a batch at most.
@@ -88,7 +125,7 @@ pub struct Options {
 }
 
 /// How a replay ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum End {
     /// Everything was sent and acknowledged.
@@ -159,7 +196,7 @@ impl Report {
         let seconds = |us: u64| us as f64 / 1e6;
         let schedule_s = match plan.pace {
             Pace::Rate(rate) => Some(tally.sent as f64 / rate.get()),
-            Pace::Speedup(_) => Some(seconds(tally.last_due_us)),
+            Pace::Shaped(..) | Pace::Speedup(_) => Some(seconds(tally.last_due_us)),
             Pace::Max => None,
         };
         let (sent_s, duration_s) =
@@ -175,6 +212,13 @@ impl Report {
             to: plan.node.as_str().to_owned(),
             input: plan.input.clone(),
             options: Options::of(plan),
+            workload: Workload {
+                digest: format!("{:08x}", tally.digest),
+                events: tally.sent,
+                pace: plan.pace.to_string(),
+                connections: plan.connections,
+                batch: plan.batch_lines,
+            },
             end,
             events: Events {
                 sent: tally.sent,
@@ -206,7 +250,13 @@ impl Report {
                 losses: tally.subscriber_losses,
                 error: tally.subscriber_error,
             },
+            window_s: latency.windows.seconds(),
+            windows: latency.windows.whole(),
             missed: Vec::new(),
+            distributions: [
+                ("acknowledged", latency.acknowledged.clone()),
+                ("visible", latency.visible.clone()),
+            ],
         };
         report.missed = report.missed();
         report
@@ -251,7 +301,7 @@ fn per_second(amount: f64, seconds: f64) -> f64 {
 impl Options {
     fn of(plan: &Plan) -> Options {
         let (rate_per_s, speedup) = match plan.pace {
-            Pace::Rate(rate) => (Some(rate.get()), None),
+            Pace::Rate(rate) | Pace::Shaped(rate, _) => (Some(rate.get()), None),
             Pace::Speedup(factor) => (None, Some(factor.get())),
             Pace::Max => (None, None),
         };
@@ -259,6 +309,7 @@ impl Options {
             pace: plan.pace.to_string(),
             rate_per_s,
             speedup,
+            passes: plan.passes,
             connections: plan.connections,
             batch: plan.batch_lines,
             give_up_s: plan.give_up.as_secs(),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::shape::{Flow, Shape};
+
 /// Events per second beyond this are a slip of the finger.
 const PER_SECOND_MAX: f64 = 1e8;
 
@@ -11,6 +13,8 @@ const PER_SECOND_MAX: f64 = 1e8;
 pub enum Pace {
     /// So many a second, evenly.
     Rate(PerSecond),
+    /// At a rate that comes and goes; so many a second at the most.
+    Shaped(PerSecond, Shape),
     /// As the lines were received, so many times faster.
     Speedup(Factor),
     /// As fast as the node acknowledges: a closed loop, whose latency hides what nobody asked for.
@@ -73,6 +77,7 @@ impl fmt::Display for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Pace::Rate(rate) => write!(f, "{}/s", rate.get()),
+            Pace::Shaped(rate, shape) => write!(f, "{}/s, {shape}", rate.get()),
             Pace::Speedup(factor) => write!(f, "{} times as fast as recorded", factor.get()),
             Pace::Max => f.write_str("as fast as acknowledged"),
         }
@@ -86,13 +91,18 @@ pub struct Schedule {
     lines: u64,
     /// The first recorded time there was, in microseconds.
     origin: Option<i64>,
+    flow: Option<Flow>,
     due_us: u64,
 }
 
 impl Schedule {
     /// The schedule of a replay that has not begun.
     pub fn new(pace: Pace) -> Schedule {
-        Schedule { pace, lines: 0, origin: None, due_us: 0 }
+        let flow = match pace {
+            Pace::Shaped(rate, shape) => Some(Flow::new(shape, rate.get())),
+            Pace::Rate(_) | Pace::Speedup(_) | Pace::Max => None,
+        };
+        Schedule { pace, lines: 0, origin: None, flow, due_us: 0 }
     }
 
     /// When the next line is due, in microseconds after the start; never before the line before.
@@ -103,6 +113,10 @@ impl Schedule {
         match self.pace {
             // From the number of the line each time, so that no error adds up.
             Pace::Rate(rate) => self.due_us = (self.lines as f64 * 1e6 / rate.get()) as u64,
+            Pace::Shaped(..) => {
+                let due_s = self.flow.as_mut().map(|flow| flow.due_s(self.lines));
+                self.due_us = due_s.map_or(self.due_us, |due_s| (due_s * 1e6) as u64);
+            }
             Pace::Speedup(factor) => {
                 if let Some(recorded) = recorded_us {
                     let origin = *self.origin.get_or_insert(recorded);

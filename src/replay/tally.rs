@@ -11,6 +11,8 @@ const CODES_MAX: usize = 64;
 /// The counts of a replay that goes on. Times are in microseconds after the start.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// Of the lines read so far.
+    pub digest: u32,
     pub sent: u64,
     pub acknowledged: u64,
     pub retries: Retries,
