@@ -1,9 +1,10 @@
 //! What a start costs as history grows: `cargo build --release; cargo run --release --example history -- 1 5 10 20`
 //! (millions of events, two years up to today) prints a row for each, with and without a horizon of 90 days.
 //!
-//! Writes a log as a node would have written it in those two years, hours and all, then starts the
-//! program on it: first with nothing but the log, then from a checkpoint. Memory is what is
-//! resident once the figures are current.
+//! Writes a log as a node would have written it in those two years, except that it tells the hour
+//! once a day (each told hour is an epoch of its own when the log is read again, some milliseconds
+//! each), then starts the program on it: first with nothing but the log, then from a checkpoint.
+//! Memory is what is resident once the figures are current.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -39,12 +40,12 @@ fn main() {
     }
 }
 
-/// The log of two years: every event in the hour in which it was received.
+/// The log of two years: every event on the day on which it was received.
 struct Years {
     writer: Writer,
     frame: FrameBuilder,
     epoch: u64,
-    hour: i64,
+    day: i64,
     line: Vec<u8>,
 }
 
@@ -52,12 +53,12 @@ impl Years {
     fn take(&mut self, line: &[u8]) {
         let event = Event::parse(line).expect("generated events are valid");
         if let Input::Message(_, message) = event.input() {
-            let hour = message.received.micros().div_euclid(HOUR_MICROS);
-            if hour > self.hour {
+            let day = message.received.micros().div_euclid(24 * HOUR_MICROS);
+            if day > self.day {
                 self.append();
-                self.frame.push(&Event::Clock(Hour(hour))).expect("room");
+                self.frame.push(&Event::Clock(Hour(24 * day))).expect("room");
                 self.append();
-                self.hour = hour;
+                self.day = day;
             }
         }
         self.frame.push(&event).expect("room");
@@ -100,7 +101,7 @@ fn write_log(data: &Path, events: u64) {
     let params = Params { events, seed: 1, from, until };
     let (writer, _) = Writer::open(data, Options::default(), None, |_, _| ()).expect("empty");
     let frame = FrameBuilder::new();
-    let mut years = Years { writer, frame, epoch: 0, hour: i64::MIN, line: Vec::new() };
+    let mut years = Years { writer, frame, epoch: 0, day: i64::MIN, line: Vec::new() };
     let mut reference = Vec::new();
     let mut rest = Vec::new();
     // Reference data first, as they are known before the first rating.

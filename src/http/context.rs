@@ -59,7 +59,9 @@ fn is_trace(trace: &[u8]) -> bool {
     };
     let is_zero = |part: &[u8]| part.iter().all(|digit| *digit == b'0');
     let goes_on = parts.next().is_some();
-    version != b"ff" && !is_zero(id) && !is_zero(parent) && !(version == b"00" && goes_on)
+    let is_void = version == b"ff" || is_zero(id) || is_zero(parent);
+    let is_longer = version == b"00" && goes_on;
+    !is_void && !is_longer
 }
 
 #[cfg(test)]

@@ -22,8 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixture::{EPOCH_MS, sample};
 
-/// What readers ask for, and the same condition on a row's order.
-const WISHES: [(&str, fn(u32) -> bool); 4] = [
+/// A condition on a row's order.
+type Condition = fn(u32) -> bool;
+
+/// What readers ask for, and the same as a condition.
+const WISHES: [(&str, Condition); 4] = [
     ("format=ndjson", |_| true),
     ("format=ndjson&on_slow=disconnect", |_| true),
     ("format=ndjson&order=1", |order| order == 1),
