@@ -15,6 +15,9 @@ use serde::Deserialize;
 use super::report::{End, Workload};
 use super::windows::Window;
 
+/// What is compared of a window.
+type Figure = fn(&Window) -> f64;
+
 /// Fewer windows tell nothing.
 const WINDOWS_MIN: usize = 8;
 /// A difference is one beyond so many standard deviations: one comparison of a thousand by chance.
@@ -89,7 +92,7 @@ fn compare(before: &Compared, after: &Compared) -> anyhow::Result<String> {
         }
     }
     let mut text = format!("{}\n", before.workload);
-    let figures: [(&str, fn(&Window) -> f64, bool); 3] = [
+    let figures: [(&str, Figure, bool); 3] = [
         ("acknowledged, events/s", |window| window.acknowledged_per_s, true),
         ("visible p50, ms", |window| window.visible_p50_ms, false),
         ("visible p99, ms", |window| window.visible_p99_ms, false),
