@@ -1,9 +1,10 @@
-//! What a start costs as history grows: `cargo bench --bench history -- 1 5 10 20` (millions of
-//! events, two years up to today) prints a row for each, with and without a horizon of 90 days.
+//! What a start costs as history grows: `cargo build --release; cargo run --release --example history -- 1 5 10 20`
+//! (millions of events, two years up to today) prints a row for each, with and without a horizon of 90 days.
 //!
-//! Writes a log as a node would have written it in those two years, hours and all, then starts the
-//! program on it: first with nothing but the log, then from a checkpoint. Memory is what is
-//! resident once the figures are current.
+//! Writes a log as a node would have written it in those two years, except that it tells the hour
+//! once a day (each told hour is an epoch of its own when the log is read again, some milliseconds
+//! each), then starts the program on it: first with nothing but the log, then from a checkpoint.
+//! Memory is what is resident once the figures are current.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -39,12 +40,12 @@ fn main() {
     }
 }
 
-/// The log of two years: every event in the hour in which it was received.
+/// The log of two years: every event on the day on which it was received.
 struct Years {
     writer: Writer,
     frame: FrameBuilder,
     epoch: u64,
-    hour: i64,
+    day: i64,
     line: Vec<u8>,
 }
 
@@ -52,12 +53,12 @@ impl Years {
     fn take(&mut self, line: &[u8]) {
         let event = Event::parse(line).expect("generated events are valid");
         if let Input::Message(_, message) = event.input() {
-            let hour = message.received.micros().div_euclid(HOUR_MICROS);
-            if hour > self.hour {
+            let day = message.received.micros().div_euclid(24 * HOUR_MICROS);
+            if day > self.day {
                 self.append();
-                self.frame.push(&Event::Clock(Hour(hour))).expect("room");
+                self.frame.push(&Event::Clock(Hour(24 * day))).expect("room");
                 self.append();
-                self.hour = hour;
+                self.day = day;
             }
         }
         self.frame.push(&event).expect("room");
@@ -100,7 +101,7 @@ fn write_log(data: &Path, events: u64) {
     let params = Params { events, seed: 1, from, until };
     let (writer, _) = Writer::open(data, Options::default(), None, |_, _| ()).expect("empty");
     let frame = FrameBuilder::new();
-    let mut years = Years { writer, frame, epoch: 0, hour: i64::MIN, line: Vec::new() };
+    let mut years = Years { writer, frame, epoch: 0, day: i64::MIN, line: Vec::new() };
     let mut reference = Vec::new();
     let mut rest = Vec::new();
     // Reference data first, as they are known before the first rating.
@@ -111,6 +112,15 @@ fn write_log(data: &Path, events: u64) {
     years.writer.close().expect("room on the disk");
 }
 
+/// The program, built beside this one.
+fn program() -> std::path::PathBuf {
+    let mine = std::env::current_exe().expect("it has a file");
+    let examples = mine.parent().expect("it is in a directory");
+    let program = examples.with_file_name("otklik");
+    assert!(program.exists(), "cargo build --release makes {}", program.display());
+    program
+}
+
 struct Node {
     child: Child,
     url: String,
@@ -118,7 +128,7 @@ struct Node {
 
 impl Node {
     fn start(data: &Path, horizon: u32, checkpoint_events: u64) -> Node {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_otklik"))
+        let mut child = Command::new(program())
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .env("OTKLIK_RULES_HORIZON_DAYS", horizon.to_string())

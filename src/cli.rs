@@ -11,6 +11,7 @@ use crate::log_command::{self, LogArgs};
 use crate::node::{self, ServeArgs};
 use crate::replay::{self, CompareArgs, ReplayArgs};
 use crate::verify::{self, VerifyArgs};
+use crate::watch::{self, WatchArgs};
 use crate::{checkpoint, telemetry, worker};
 
 /// Satisfaction values of public services, live and exact, under Order N 120 of the Ministry of
@@ -34,6 +35,8 @@ enum Command {
     Serve(ServeArgs),
     /// Send recorded events to a node, and measure how long it takes them
     Replay(ReplayArgs),
+    /// Show a view of a node, kept up to date
+    Watch(WatchArgs),
     /// Tell whether two reports of replays differ by more than noise
     Compare(CompareArgs),
     /// Recompute every view by a plain program, and compare
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => telemetry::init(None).and_then(|()| node::run(args)),
         Command::Demo(args) => telemetry::init(Some("warn")).and_then(|()| demo::run(args)),
         Command::Replay(args) => replay::run(args),
+        Command::Watch(args) => watch::run(args),
         Command::Compare(args) => replay::run_compare(args),
         Command::Verify(args) => verify::run(args),
         Command::Log(args) => log_command::run(args),

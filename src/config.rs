@@ -65,6 +65,8 @@ pub struct Limits {
     pub body_seconds: u64,
     pub requests: usize,
     pub waiting_bytes: usize,
+    pub connections: usize,
+    pub idle_seconds: u64,
 }
 
 /// `[history]`
@@ -204,7 +206,7 @@ impl Config {
     }
 
     /// `(key, value, range)` of every number that has a range of its own.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 23] {
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 25] {
         let Config { limits, checkpoint, history, live, worker, .. } = self;
         const MIB: u64 = 1 << 20;
         const GIB: u64 = 1 << 30;
@@ -223,6 +225,8 @@ impl Config {
             ("limits.body_seconds", limits.body_seconds, 1..=3600),
             ("limits.requests", limits.requests as u64, 1..=10_000),
             ("limits.waiting_bytes", limits.waiting_bytes as u64, MIB..=64 * GIB),
+            ("limits.connections", limits.connections as u64, 1..=1_000_000),
+            ("limits.idle_seconds", limits.idle_seconds, 5..=86_400),
             ("history.changes", history.changes as u64, 1000..=100_000_000),
             ("history.seconds", history.seconds, 1..=31_536_000),
             ("history.bytes", history.bytes, MIB..=1024 * GIB),

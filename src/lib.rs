@@ -29,4 +29,5 @@ pub mod generate;
 pub mod log_command;
 pub mod replay;
 pub mod verify;
+pub mod watch;
 pub mod worker;

@@ -77,7 +77,7 @@ pub enum Report {
         /// `(row, -1 or +1)`, in no particular order.
         changes: Vec<(Row, i64)>,
         /// The digests of all rows there are then.
-        chain: Chain,
+        chain: Box<Chain>,
     },
 }
 

@@ -352,7 +352,7 @@ impl Reporter {
         loop {
             let changes: Vec<_> = changes.by_ref().take(PART_ROWS).collect();
             if changes.len() < PART_ROWS {
-                let chain = self.chain.clone();
+                let chain = Box::new(self.chain.clone());
                 return say(reports, &Report::Closed { upper, changes, chain });
             }
             say(reports, &Report::Part { changes })?;

@@ -6,6 +6,7 @@ mod node {
     pub mod bad_disks;
     pub mod bad_lines;
     pub mod checkpoints;
+    pub mod described;
     pub mod fixture;
     pub mod history;
     pub mod life;

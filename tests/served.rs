@@ -2,9 +2,11 @@
 //! nothing to serve.
 
 mod served {
+    pub mod clients;
     pub mod described;
     pub mod fixture;
     pub mod pages;
     pub mod sockets;
     pub mod streams;
+    pub mod unsteady;
 }

@@ -19,9 +19,30 @@ pub struct Office {
     location: Location,
     /// Targets of the unit, by the start of the period they are for.
     targets: Vec<(Day, i64)>,
-    today: Day,
-    /// Whether the manager holds the post today (D7).
+    phase: Phase,
+}
+
+/// Where a tenure stands today. It says no more of the day than rows depend on, so that a new day
+/// is no news to most tenures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+struct Phase {
+    /// Whether the manager holds the post (D7).
     serving: bool,
+    /// Whether the manager has left office.
+    over: bool,
+    /// p. 17: how many periods are complete, their twelve months having passed in office.
+    complete: i32,
+    /// The period that today lies in; negative before the first.
+    current: i32,
+}
+
+impl Phase {
+    fn of(tenure: &Tenure, serving: bool, today: Day) -> Phase {
+        let current = period_of(tenure.from, today);
+        let passed = tenure.until.min(today);
+        let complete = if passed < tenure.from { 0 } else { period_of(tenure.from, passed) };
+        Phase { serving, over: tenure.until <= today, complete, current }
+    }
 }
 
 /// `(tenure, office)` of the tenures at known units.
@@ -55,7 +76,8 @@ pub fn offices<'s>(
         .map(|(_, office, serving)| ((), (office, serving.is_some())))
         .join_map(today.map(|day| ((), day)), |(), (office, serving), today| {
             let (tenure, location, targets) = office.clone();
-            (tenure.id, Office { tenure, location, targets, today: *today, serving: *serving })
+            let phase = Phase::of(&tenure, *serving, *today);
+            (tenure.id, Office { tenure, location, targets, phase })
         })
 }
 
@@ -68,10 +90,8 @@ impl Office {
 
     /// p. 17: the periods whose twelve months have passed in office.
     pub fn complete_periods(&self) -> impl Iterator<Item = PeriodKey> + use<> {
-        let passed = self.tenure.until.min(self.today);
-        let count = if passed < self.tenure.from { 0 } else { period_of(self.tenure.from, passed) };
         let tenure = self.tenure.id;
-        (0..count).map(move |period| (tenure, period))
+        (0..self.phase.complete).map(move |period| (tenure, period))
     }
 
     /// The row of a period; `None` where it has neither ratings nor twelve months passed.
@@ -79,7 +99,7 @@ impl Office {
         let (from, end) = self.months(period);
         let value = tally.own.value();
         let cut = self.tenure.until < end;
-        let complete = !cut && end <= self.today;
+        let complete = period < self.phase.complete;
         let number = u32::try_from(period).ok()?;
         if value.n == 0 && !complete {
             return None;
@@ -88,7 +108,7 @@ impl Office {
         let target = self.targets.iter().find(|(start, _)| *start == from).map(|(_, t)| *t);
         let status = if complete {
             status(value, previous, target)
-        } else if cut && self.tenure.until <= self.today {
+        } else if cut && self.phase.over {
             Status::CutShort
         } else {
             Status::InProgress
@@ -149,7 +169,7 @@ pub fn manager_periods<'s>(
         .map(|((tenure, period), tally)| (tenure, (period, tally)))
         .join_map(offices, |_, (period, tally), office| {
             let row = office.row(*period, tally)?;
-            let running = office.serving && row.from <= office.today && office.today < row.until;
+            let running = office.phase.serving && *period == office.phase.current;
             Some((Box::new(row), running && office.agency().is_some()))
         })
         .flat_map(|row| row)

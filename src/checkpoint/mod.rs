@@ -4,7 +4,7 @@
 //! A checkpoint holds no state of the dataflow, only a shorter past that comes to the same: the
 //! reference data in force, the messages of open records, what closed ones came to, the ids of
 //! those, the drawn lists of the survey, and the hour. It is a pure function of the checkpoint
-//! before and the log since, so it is made by a process of its own ([`write`]) while the node goes
+//! before and the log since, so it is made by a process of its own ([`make`]) while the node goes
 //! on, and counts only once it has been read back, put through the dataflow, and found to give the
 //! digests that were live at that epoch.
 //!

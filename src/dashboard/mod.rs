@@ -3,6 +3,12 @@
 //! Owns no figures: the page reads them over `/v1` like everybody else. Every file but the page
 //! itself has the digest of all of them in its path, so browsers keep it for good, and a new
 //! version of the program never runs with old files.
+//!
+//! The page is read in this order: `client.js` is the transport, and knows nothing of figures;
+//! `rows.js` holds the rows of a view and `order.js` the order of a table; `figures.js` follows each
+//! view once for all parts that look at it, and has the one clock by which the page is drawn;
+//! `status.js` and `intake.js` say how the node stands; `route.js` is the address. `screens/` are
+//! what the menu names, `parts/` what they are made of, `words/` what they say.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

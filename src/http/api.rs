@@ -2,24 +2,33 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use dataflows::domain::Epoch;
+use dataflows::views::View;
 use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use tokio::time::timeout;
 
 use super::Shared;
 use super::problem::Problem;
 use super::request::{Request, ViewPath, ViewQuery};
-use crate::views::row_json::{write_row, write_text};
-use crate::views::{Held, Rows, columns, rows};
+use super::written::{Format, Written};
+use crate::views::digest::Digest;
+use crate::views::{Order, Rows, Table, columns};
 
-/// Rows of an answer that asks for no number.
+/// Rows of a JSON answer that asks for no number; lines and CSV come whole.
 const LIMIT_DEFAULT: usize = 1000;
-/// Rows per piece of a body that is being streamed: some tens of kilobytes.
-const PIECE_ROWS_MAX: usize = 256;
+/// How long an answer waits for `min_epoch` if it is not asked otherwise.
+const WAIT_DEFAULT: Duration = Duration::from_secs(10);
+/// How long it waits at most, in seconds.
+const WAIT_SECONDS_MAX: u64 = 60;
+/// The epoch of the rows, where the body has no place for it.
+const EPOCH: HeaderName = HeaderName::from_static("otklik-epoch");
 
 /// `GET /v1/views`.
 pub(super) async fn catalogue() -> Response {
@@ -28,38 +37,48 @@ pub(super) async fn catalogue() -> Response {
     json(CATALOGUE.clone())
 }
 
-/// `GET /v1/views/{view}`: `{"epoch":…,"rows":[…],"next":…}`, streamed.
+/// `GET /v1/views/{view}`: `{"epoch":…,"rows":[…],"next":…}`, or the rows alone as lines or CSV.
 pub(super) async fn rows(
     State(shared): State<Shared>,
+    headers: HeaderMap,
     path: ViewPath,
     query: ViewQuery,
 ) -> Result<Response, Problem> {
-    let mut request = Request::parse(path, query)?;
-    let limit = request.limit()?.unwrap_or(LIMIT_DEFAULT);
-    let after = request.take("after");
-    let filter = request.filter()?;
-    let snapshot = shared.snapshot().await?;
-    let mut rows = Rows::new(&snapshot, filter);
-    if let Some(cursor) = after {
-        rows = rows.after(&cursor)?;
+    let asked = Asked::parse(&mut Request::parse(path, query)?, &headers)?;
+    if let Some(epoch) = asked.min_epoch {
+        wait(&shared, epoch, asked.wait).await?;
     }
-    let body = RowsJson::new(snapshot.epoch, rows, limit);
-    let pieces = stream::unfold(Some(body), async |body| {
-        let mut body = body?;
-        let mut piece = Vec::new();
-        if body.write_piece(&mut piece).await {
-            return Some((Ok::<_, Infallible>(Bytes::from(piece)), Some(body)));
-        }
-        piece.extend_from_slice(b",\"next\":");
-        match body.next() {
-            Some(cursor) => write_text(&cursor, &mut piece),
-            None => piece.extend_from_slice(b"null"),
-        }
-        piece.push(b'}');
-        Some((Ok(Bytes::from(piece)), None))
+    let (epoch, table) = asked.table(&shared).await?;
+    let tag = asked.tag(table.digest());
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
+    let is_known = known.is_some_and(|tags| tags.split(',').any(|known| known.trim() == tag));
+    let of_all = [
+        (header::ETAG, HeaderValue::try_from(tag).expect("hexadecimal digits and quotes")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::VARY, HeaderValue::from_static("accept")),
+        (EPOCH, HeaderValue::from(epoch)),
+    ];
+    if is_known {
+        return Ok((StatusCode::NOT_MODIFIED, of_all, Body::empty()).into_response());
+    }
+    let (filter, order, limit) = (asked.filter, asked.order, asked.limit);
+    let after = asked.after;
+    // Sorting, or looking through many rows that do not match, is nothing for a thread that serves.
+    let page = tokio::task::spawn_blocking(move || {
+        order.page(Rows::of(table, filter), after.as_deref(), limit)
     });
-    // A compressor asks once more after the end.
-    Ok(json(Body::from_stream(pieces.fuse())))
+    let page = page.await.expect("it does not panic")?;
+    let link = page.next.as_deref().filter(|_| asked.format != Format::Json).map(|next| {
+        let link = asked.link.replace("{after}", &encode(next));
+        (header::LINK, HeaderValue::try_from(link).expect("it is encoded"))
+    });
+    let content_type =
+        (header::CONTENT_TYPE, HeaderValue::from_static(asked.format.content_type()));
+    let written = Written::new(asked.view, epoch, page, asked.format, asked.fields);
+    let pieces = stream::iter(written).map(|piece| Ok::<_, Infallible>(Bytes::from(piece)));
+    let mut response = ([content_type], of_all, Body::from_stream(pieces)).into_response();
+    response.headers_mut().extend(link);
+    Ok(response)
 }
 
 pub(super) fn json(body: impl Into<Body>) -> Response {
@@ -67,59 +86,142 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
     ([(header::CONTENT_TYPE, content_type)], body.into()).into_response()
 }
 
-/// `{"epoch":…,"rows":[…]` in pieces: a body is never in memory as a whole.
-pub(super) struct RowsJson {
-    /// What goes before the next row.
-    open: Vec<u8>,
-    rows: Rows,
-    left: usize,
-    last: Option<Arc<Held>>,
-    ended: bool,
+/// Waits until an epoch is served: who has submitted events knows the epoch they are in.
+async fn wait(shared: &Shared, epoch: Epoch, patience: Duration) -> Result<(), Problem> {
+    timeout(patience, shared.served.wait_for(epoch)).await.map_err(|_| {
+        let detail = format!("epoch {epoch} has not come within {} s", patience.as_secs());
+        Problem::later("epoch_not_reached", detail, 1)
+    })
 }
 
-impl RowsJson {
-    /// Of at most `limit` rows.
-    pub(super) fn new(epoch: Epoch, rows: Rows, limit: usize) -> RowsJson {
-        let open = format!("{{\"epoch\":{epoch},\"rows\":[").into_bytes();
-        RowsJson { open, rows, left: limit, last: None, ended: false }
+/// What is asked of a view.
+struct Asked {
+    view: View,
+    filter: crate::views::Filter,
+    order: Order,
+    after: Option<String>,
+    limit: usize,
+    /// By place of the column.
+    fields: Vec<bool>,
+    format: Format,
+    as_of: Option<Moment>,
+    min_epoch: Option<Epoch>,
+    wait: Duration,
+    /// The same request for the rows after `{after}`.
+    link: String,
+}
+
+/// When the rows were to be seen.
+enum Moment {
+    Epoch(Epoch),
+    Time(Timestamp),
+}
+
+impl Asked {
+    fn parse(request: &mut Request, headers: &HeaderMap) -> Result<Asked, Problem> {
+        let view = request.view();
+        let link = link(request);
+        let format = Format::asked(request, headers)?;
+        let all = if format == Format::Json { LIMIT_DEFAULT } else { usize::MAX };
+        let limit = request.limit()?.unwrap_or(all);
+        let order = match request.take("sort") {
+            Some(columns) => Order::parse(view, &columns)?,
+            None => Order::by_key(view),
+        };
+        let fields = fields(view, request.take("fields").as_deref())?;
+        let wait = request.number("wait_seconds")?;
+        if wait.is_some_and(|seconds| seconds > WAIT_SECONDS_MAX) {
+            let detail = format!("wait_seconds is {WAIT_SECONDS_MAX} at most");
+            return Err(Problem::bad("bad_value", detail));
+        }
+        Ok(Asked {
+            view,
+            order,
+            limit,
+            fields,
+            format,
+            link,
+            after: request.take("after"),
+            as_of: request.take("as_of").map(|text| moment(&text)).transpose()?,
+            min_epoch: request.number("min_epoch")?,
+            wait: wait.map_or(WAIT_DEFAULT, Duration::from_secs),
+            filter: request.filter()?,
+        })
     }
 
-    /// Writes the next rows; false when these were the last and the list is closed.
-    pub(super) async fn write_piece(&mut self, out: &mut Vec<u8>) -> bool {
-        out.append(&mut self.open);
-        if self.left > 0 {
-            match self.rows.page(self.left.min(PIECE_ROWS_MAX)) {
-                None => self.ended = true,
-                Some(page) => {
-                    for row in &page {
-                        if self.last.is_some() {
-                            out.push(b',');
-                        }
-                        write_row(row, out);
-                        self.last = Some(row.clone());
-                    }
-                    self.left -= page.len();
-                    if page.is_empty() {
-                        // Many rows looked at and none found: let others have the thread.
-                        tokio::task::yield_now().await;
-                    }
-                    return true;
-                }
+    /// The rows of the last complete epoch, or of the one asked for.
+    async fn table(&self, shared: &Shared) -> Result<(Epoch, Table), Problem> {
+        let view = self.view;
+        let snapshot = shared.snapshot().await?;
+        let epoch = match &self.as_of {
+            None => return Ok((snapshot.epoch, snapshot.table(view).clone())),
+            Some(Moment::Epoch(epoch)) => *epoch,
+            // The epoch that was complete then is the one before the one it was.
+            Some(Moment::Time(time)) => {
+                let ms = u64::try_from(time.as_millisecond()).unwrap_or_default();
+                (ms / shared.live.epoch_ms()).saturating_sub(1)
             }
+        };
+        if epoch >= snapshot.epoch && matches!(self.as_of, Some(Moment::Time(_))) {
+            return Ok((snapshot.epoch, snapshot.table(view).clone()));
         }
-        out.push(b']');
-        false
+        let served = Arc::clone(&shared.served);
+        let table = tokio::task::spawn_blocking(move || served.table_at(view, epoch)).await;
+        let table = table.expect("it does not panic");
+        let forgotten = || Problem::gone(format!("epoch {epoch} is not within the history kept"));
+        Ok((epoch, table.ok_or_else(forgotten)?))
     }
 
-    /// The cursor of the rows that are left, if any.
-    fn next(&mut self) -> Option<String> {
-        while !self.ended {
-            match self.rows.page(1) {
-                None => self.ended = true,
-                Some(page) if page.is_empty() => {}
-                Some(_) => return self.last.as_deref().map(|row| rows::cursor(row)),
-            }
-        }
-        None
+    /// Weak, because the body may be compressed on its way, and says the epoch.
+    fn tag(&self, digest: Digest) -> String {
+        format!("W/\"{digest}.{}\"", self.format.name())
     }
+}
+
+fn moment(text: &str) -> Result<Moment, Problem> {
+    let epoch = text.parse().map(Moment::Epoch).ok();
+    let moment = epoch.or_else(|| text.parse().map(Moment::Time).ok());
+    moment.ok_or_else(|| {
+        let detail = format!("as_of {text:?} is neither an epoch nor a time of RFC 3339");
+        Problem::bad("bad_value", detail)
+    })
+}
+
+/// Which columns are named, or all.
+fn fields(view: View, names: Option<&str>) -> Result<Vec<bool>, Problem> {
+    let Some(names) = names else { return Ok(vec![true; columns::columns(view).count()]) };
+    let mut wanted: Vec<&str> = names.split(',').collect();
+    let fields = columns::columns(view).map(|column| {
+        let before = wanted.len();
+        wanted.retain(|name| *name != column.name);
+        wanted.len() < before
+    });
+    let fields = fields.collect();
+    match wanted.first() {
+        Some(name) => Err(crate::views::unknown_column(view, name).into()),
+        None => Ok(fields),
+    }
+}
+
+/// `<path?parameters&after={after}>; rel="next"`, with the parameters of the request.
+fn link(request: &Request) -> String {
+    let mut link = format!("</v1/views/{}?", request.view().name());
+    for (name, value) in request.parameters().filter(|(name, _)| *name != "after") {
+        link.push_str(&format!("{}={}&", encode(name), encode(value)));
+    }
+    link + "after={after}>; rel=\"next\""
+}
+
+/// As part of a query: what is not a letter or digit by its bytes.
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            byte => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
 }

@@ -5,10 +5,13 @@
 //! use [`problem`] for their errors.
 
 pub mod api;
+mod context;
+pub mod listen;
 pub mod live;
 pub mod openapi;
 pub mod problem;
 mod request;
+mod written;
 
 use std::sync::Arc;
 
@@ -37,6 +40,11 @@ impl Shared {
         let snapshot = tokio::task::spawn_blocking(move || served.snapshot()).await;
         snapshot.expect("it does not panic").ok_or_else(Problem::not_ready)
     }
+}
+
+/// All routes of a node, with what every answer has: the id of its request.
+pub fn answers(routes: Router) -> Router {
+    routes.layer(axum::middleware::from_fn(context::context))
 }
 
 /// `/v1/views`, `/v1/views/{view}`, `/v1/views/{view}/live` and `/openapi.json`.

@@ -49,6 +49,11 @@ impl Request {
         self.view
     }
 
+    /// The parameters as they came, `(name, value)`.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Takes a parameter that is not a column; the last one where it is repeated.
     pub fn take(&mut self, name: &str) -> Option<String> {
         self.parameters.extract_if(.., |(other, _)| other == name).last().map(|(_, value)| value)
@@ -98,13 +103,12 @@ impl Request {
     /// # Errors
     /// 400 where they are none.
     pub fn filter(&self) -> Result<Filter, Problem> {
-        let pairs = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        Ok(Filter::parse(self.view, pairs)?)
+        Ok(Filter::parse(self.view, self.parameters())?)
     }
 
     /// The same, for people to read.
     pub fn conditions(&self) -> String {
-        let pairs = self.parameters.iter().map(|(name, value)| format!("{name}={value}"));
+        let pairs = self.parameters().map(|(name, value)| format!("{name}={value}"));
         pairs.collect::<Vec<_>>().join("&")
     }
 

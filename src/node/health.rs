@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
@@ -145,8 +146,10 @@ struct OfEpoch {
 /// reaches back to; `link`, the end of the chain of hours, is of the last.
 async fn digests(
     State(health): State<Arc<Health>>,
-    Query(OfEpoch { epoch }): Query<OfEpoch>,
+    query: Result<Query<OfEpoch>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
+    let Query(OfEpoch { epoch }) =
+        query.map_err(|error| Problem::bad("bad_request", error.body_text()))?;
     let served = health.served.epoch().ok_or_else(Problem::not_ready)?;
     let epoch = epoch.unwrap_or(served);
     let digests = health.served.digests(epoch).ok_or_else(|| {

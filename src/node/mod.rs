@@ -8,6 +8,7 @@ pub mod checkpoints;
 pub mod commit;
 pub mod health;
 pub mod metrics;
+mod progress;
 pub mod status;
 pub mod supervise;
 
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -31,6 +33,7 @@ use tracing::{info, warn};
 use crate::config::{Config, Flags, History};
 use crate::dashboard;
 use crate::door::{self, Door};
+use crate::http::listen::Bounded;
 use crate::http::live::Live;
 use crate::http::{self, problem};
 use crate::views::{Bounds, Served};
@@ -92,12 +95,14 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let flags = Flags { listen, data, workers };
     let config = Config::load(config.as_deref(), std::env::vars(), flags)?;
     let program = std::env::current_exe().context("cannot find the program's own file")?;
+    allow_files();
     let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
     let ended = runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let node = start(config, program).await?;
         let stop = node.stop.clone();
+        tokio::spawn(progress::show(Arc::clone(&node.status)));
         tokio::spawn(async move {
             for signals in 0.. {
                 tokio::select! {
@@ -172,6 +177,8 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
         .merge(health::routes(health))
         .merge(dashboard::routes())
         .fallback(problem::not_found);
+    let routes = http::answers(routes);
+    let listener = Bounded::new(listener, &config.limits);
 
     let config = Arc::new(config);
     let log_ended = {
@@ -204,6 +211,16 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
         Parts { stop: stop.clone(), status: Arc::clone(&status), supervisor, log, maker, made };
     let ended = tokio::spawn(parts.until_the_end(listener, routes, log_ended, worker_ended));
     Ok(Running { address, served, status, stop, ended })
+}
+
+/// Lets the process have as many files open as it may: each connection is one, and what systems
+/// give a process at first is a thousand.
+fn allow_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!("the number of open files stays at {:?}: {error}", limit.current);
+    }
 }
 
 /// What is served, with the history of the node before.
@@ -261,7 +278,7 @@ impl Parts {
     /// first what comes in, then the log, at last the worker.
     async fn until_the_end(
         self,
-        listener: TcpListener,
+        listener: Bounded,
         routes: Router,
         mut log_ended: oneshot::Receiver<Result<(), LogError>>,
         worker_ended: oneshot::Receiver<()>,

@@ -330,7 +330,7 @@ impl Supervisor {
                     if let Some(position) = position {
                         self.offer(epoch, position, &chain, post);
                     }
-                    post.status.served(closing, chain);
+                    post.status.served(closing, *chain);
                     post.status.metrics.epoch_served.set(epoch as i64);
                 }
             }

@@ -37,6 +37,13 @@ pub enum Kind {
     Scores,
 }
 
+impl Kind {
+    /// Whether a column holds one value, which can be compared and sorted by.
+    pub fn is_single(self) -> bool {
+        !matches!(self, Kind::Value | Kind::Criteria | Kind::Channels | Kind::Scores)
+    }
+}
+
 /// A column of a view.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {

@@ -225,6 +225,14 @@ fn ranges(view: View, conditions: &[(usize, Vec<Wanted>)]) -> Vec<Vec<Wanted>> {
 }
 
 impl Wanted {
+    /// What a condition on a column would have to want of this cell.
+    pub(super) fn of(cell: Cell<'_>) -> Wanted {
+        match cell {
+            Cell::Text(text) if !text.is_empty() => Wanted::Text(text.to_owned()),
+            cell => number(cell).map_or(Wanted::Nothing, Wanted::Number),
+        }
+    }
+
     fn text(&self) -> &str {
         match self {
             Wanted::Text(text) => text,
@@ -260,7 +268,8 @@ fn number(cell: Cell<'_>) -> Option<i64> {
     }
 }
 
-fn unknown_column(view: View, column: &str) -> FilterError {
+/// That a view has no such column.
+pub fn unknown_column(view: View, column: &str) -> FilterError {
     let columns: Vec<&str> = columns(view).map(|column| column.name).collect();
     FilterError::UnknownColumn {
         view: view.name(),

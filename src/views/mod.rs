@@ -18,6 +18,7 @@ pub mod digest;
 mod filter;
 mod history;
 mod journal;
+mod order;
 pub mod row_json;
 pub mod rows;
 mod subscription;
@@ -32,8 +33,9 @@ use dataflows::views::{Row, View};
 use tokio::sync::watch;
 use tracing::info;
 
-pub use filter::{Filter, FilterError};
+pub use filter::{Filter, FilterError, unknown_column};
 pub use history::{Bounds, Change, ChangeSet, Digests};
+pub use order::{Order, Page};
 pub use rows::Rows;
 pub use subscription::{Lost, Position, Step, Subscription};
 pub use table::{Held, Table};

@@ -17,23 +17,58 @@ pub fn write_key(row: &Row, out: &mut Vec<u8>) {
     write_columns(row, row.key().view.key().len(), out);
 }
 
+/// Writes those columns of a row of which `wanted` says so, by their place.
+pub fn write_some(row: &Row, wanted: &[bool], out: &mut Vec<u8>) {
+    let view = row.key().view;
+    let mut names = view.key().iter().chain(view.columns()).zip(wanted);
+    let mut open = b'{';
+    cells(row, &mut |cell| {
+        if let Some((name, true)) = names.next() {
+            write_named(name, cell, &mut open, out);
+        }
+    });
+    close(open, out);
+}
+
 fn write_columns(row: &Row, count: usize, out: &mut Vec<u8>) {
     let view = row.key().view;
     let mut names = view.key().iter().chain(view.columns()).take(count);
     let mut open = b'{';
     cells(row, &mut |cell| {
         if let Some(name) = names.next() {
-            out.extend_from_slice(&[open, b'"']);
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"\":");
-            write_cell(cell, out);
-            open = b',';
+            write_named(name, cell, &mut open, out);
         }
     });
+    close(open, out);
+}
+
+fn write_named(name: &str, cell: Cell<'_>, open: &mut u8, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[*open, b'"']);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    write_cell(cell, out);
+    *open = b',';
+}
+
+fn close(open: u8, out: &mut Vec<u8>) {
     if open == b'{' {
         out.push(b'{');
     }
     out.push(b'}');
+}
+
+/// The columns of which `wanted` says so as plain texts: nothing for null, lists and values as JSON.
+pub fn plain_columns(row: &Row, wanted: &[bool]) -> Vec<Vec<u8>> {
+    let mut texts = Vec::new();
+    let mut wanted = wanted.iter();
+    cells(row, &mut |cell| {
+        if wanted.next() == Some(&true) {
+            let mut text = Vec::new();
+            write_plain(cell, &mut text);
+            texts.push(text);
+        }
+    });
+    texts
 }
 
 fn write_cell(cell: Cell<'_>, out: &mut Vec<u8>) {

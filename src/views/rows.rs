@@ -17,18 +17,22 @@ const PAGE_ROWS_MAX: usize = 1024;
 /// The place after a row in its view, as readers write it: the key's columns with commas between,
 /// where a comma in a column is written `%2C` and a per cent sign `%25`.
 pub fn cursor(row: &Row) -> String {
-    let mut left = row.key().view.key().len();
-    let mut parts = Vec::with_capacity(left);
+    cursor_of(row, &[])
+}
+
+/// The place after a row among rows that are sorted by the columns at `places` first: as
+/// [`cursor`], with those columns before the key.
+pub(super) fn cursor_of(row: &Row, places: &[usize]) -> String {
+    let mut parts = Vec::new();
     cells(row, &mut |cell| {
-        if left > 0 {
-            left -= 1;
-            let mut part = Vec::new();
-            write_plain(cell, &mut part);
-            let part = String::from_utf8(part).expect("columns are texts");
-            parts.push(part.replace('%', "%25").replace(',', "%2C"));
-        }
+        let mut part = Vec::new();
+        write_plain(cell, &mut part);
+        let part = String::from_utf8(part).expect("columns are texts");
+        parts.push(part.replace('%', "%25").replace(',', "%2C"));
     });
-    parts.join(",")
+    let key = 0..row.key().view.key().len();
+    let places = places.iter().copied().chain(key);
+    places.map(|place| parts[place].as_str()).collect::<Vec<_>>().join(",")
 }
 
 /// The matching rows of a snapshot in the order of their keys, page by page.

@@ -48,7 +48,7 @@ export async function stop() {
 export async function open(t, at = "", options = {}) {
   const { viewport = WIDE, locale = "en-GB", colorScheme = "light", before, expects } = options;
   const context = await browser.browser().newContext({ viewport, locale, colorScheme });
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(30_000);
   const page = await context.newPage();
   const complaints = [];
   page.on("console", (message) => {
@@ -79,7 +79,7 @@ export const rowOf = (page, { tenure, period }) =>
 export const cell = (row, column) => row.locator(`[data-column="${column}"]`);
 export const filled = (page) => rowsOf(page).first().waitFor();
 export const isLive = (page) =>
-  page.locator('.standing[data-state="live"]').waitFor({ timeout: 30_000 });
+  page.locator('.standing[data-state="live"]').waitFor({ timeout: 60_000 });
 export const number = (text) => Number(text.replace(/[^\d.-]/g, ""));
 /** As the page writes them in English. */
 export const percentText = (value) => (value === null ? "–" : `${value.toFixed(2)}%`);
@@ -101,7 +101,7 @@ export async function agree(shown, wanted, what) {
     last = [await shown(), await wanted()];
     return JSON.stringify(last[0]) === JSON.stringify(last[1]);
   };
-  await eventually(check, 10_000, what).catch(() => assert.deepEqual(last[0], last[1], what));
+  await eventually(check, 20_000, what).catch(() => assert.deepEqual(last[0], last[1], what));
 }
 
 /**

@@ -6,8 +6,8 @@ import { NARROW, WIDE, addressOf, isLive, node, open, someManager } from "./page
 
 const { OTKLIK_PICTURES } = process.env;
 const TAKEN = [
-  ["overview-light", "overview", { viewport: WIDE, colorScheme: "light", locale: "ru-RU" }],
-  ["managers-dark", "managers", { viewport: WIDE, colorScheme: "dark", locale: "en-GB" }],
+  ["overview-light", "overview", { viewport: WIDE, colorScheme: "light", locale: "en-GB" }],
+  ["managers-light", "managers", { viewport: WIDE, colorScheme: "light", locale: "en-GB" }],
   ["territories-light", "territories", { viewport: WIDE, colorScheme: "light", locale: "en-GB" }],
   ["figure-narrow", "figure", { viewport: NARROW, colorScheme: "dark", locale: "ru-RU" }],
 ];

@@ -135,7 +135,7 @@ fn chain(data: &Path, workers: usize, end: Position) -> Chain {
     tell(Tell::Advance { end, epoch: u64::MAX });
     let chain = loop {
         match protocol::receive(&mut &ours).expect("it speaks").expect("it is there") {
-            Report::Closed { chain, .. } => break chain,
+            Report::Closed { chain, .. } => break *chain,
             Report::Part { .. } | Report::Reading { .. } | Report::Restoring { .. } => {}
         }
     };

@@ -109,7 +109,7 @@ impl Node {
 
     /// Kills its worker, if it has one now.
     pub fn kill_worker(&self) -> bool {
-        let worker = self.worker().and_then(|pid| Pid::from_raw(pid));
+        let worker = self.worker().and_then(Pid::from_raw);
         worker.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
     }
 

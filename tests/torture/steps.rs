@@ -17,12 +17,12 @@ pub struct Step {
 
 /// All of them. One that is not reached is told with no kills.
 pub const STEPS: &[Step] = &[
-    step("before a frame is written", "write log/*.seg", 40, "kill-before"),
-    step("mid-frame", "write log/*.seg", 40, "kill-half"),
-    step("after a frame, before its sync", "write log/*.seg", 40, "kill-after"),
-    step("after the sync, before the answer", "sync log/*.seg", 40, "kill-after"),
-    step("before the watermark", "write log/watermark", 40, "kill-before"),
-    step("after the watermark, before the answer", "write log/watermark", 40, "kill-after"),
+    step("before a frame is written", "write log/*.seg", 12, "kill-before"),
+    step("mid-frame", "write log/*.seg", 12, "kill-half"),
+    step("after a frame, before its sync", "write log/*.seg", 12, "kill-after"),
+    step("after the sync, before the answer", "sync log/*.seg", 12, "kill-after"),
+    step("before the watermark", "write log/watermark", 12, "kill-before"),
+    step("after the watermark, before the answer", "write log/watermark", 12, "kill-after"),
     step("rotation: the next segment half made", "write log/*.seg.tmp", 2, "kill-half"),
     step("rotation: made, not durable", "sync log/*.seg.tmp", 2, "kill-before"),
     step("rotation: not renamed", "rename log/*.seg", 2, "kill-before"),

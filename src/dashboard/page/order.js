@@ -29,6 +29,8 @@ export class Order {
   arrange(matches, valueOf, compareTexts, isDescending) {
     this.matches = matches;
     this.valueOf = valueOf;
+    this.compareTexts = compareTexts;
+    this.ranks = new Map();
     const sign = isDescending ? -1 : 1;
     this.compare = (a, b) => {
       const x = this.values.get(a);
@@ -36,9 +38,25 @@ export class Order {
       if (x === y) return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
       if (x === null) return 1;
       if (y === null) return -1;
-      return sign * (typeof x === "string" ? compareTexts(x, y) : x - y);
+      return sign * (x - y);
     };
     this.renew();
+  }
+
+  /**
+   * What a row is sorted by, as a number or null: to compare texts as a language does is dear, so
+   * each text is ranked once. Undefined for a text that is not ranked yet.
+   */
+  numberOf(row) {
+    const value = this.valueOf(row);
+    return typeof value === "string" ? this.ranks.get(value) : value;
+  }
+
+  rank(rows) {
+    const texts = new Set(rows.map(this.valueOf).filter((value) => typeof value === "string"));
+    if ([...texts].every((text) => this.ranks.has(text))) return;
+    const sorted = [...texts].sort((a, b) => this.compareTexts(a, b) || (a < b ? -1 : 1));
+    this.ranks = new Map(sorted.map((text, at) => [text, at]));
   }
 
   /** Takes up what happened since; returns whether the list is another one now. */
@@ -59,7 +77,8 @@ export class Order {
     for (const row of this.rows.rows.values()) {
       if (!kept.has(row) && this.matches(row)) stay.push(row);
     }
-    this.values = new Map(stay.map((row) => [row, this.valueOf(row)]));
+    this.rank(stay);
+    this.values = new Map(stay.map((row) => [row, this.numberOf(row)]));
     this.list = stay.sort(this.compare);
     this.places = new Map(stay.map((row, at) => [row, at]));
     this.shape = this.rows.shape.peek();
@@ -77,7 +96,9 @@ export class Order {
     for (const row of touched) {
       const at = this.places.get(row);
       if (this.matches(row) !== (at !== undefined)) isUnsettled = true;
-      if (at !== undefined) this.values.set(row, this.valueOf(row));
+      if (at === undefined) continue;
+      this.values.set(row, this.numberOf(row));
+      if (this.values.get(row) === undefined) isUnsettled = true;
     }
     return isUnsettled || touched.some((row) => {
       const at = this.places.get(row);

@@ -72,6 +72,11 @@ impl Live {
         self.seats.taken()
     }
 
+    /// Milliseconds of an epoch.
+    pub(super) fn epoch_ms(&self) -> u64 {
+        self.epoch_ms
+    }
+
     /// A place for a stream of a view; `conditions` is what it says beside the view's name.
     fn seat(
         &self,

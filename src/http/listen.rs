@@ -1,0 +1,125 @@
+//! Connections: how many there may be, and how long one may be held open for nothing.
+//!
+//! What is sent and read within them is bounded elsewhere; this is for those that do neither.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep};
+use tracing::warn;
+
+use crate::config::Limits;
+
+/// Accepts connections while there is place; those that come later wait in the system's queue.
+#[derive(Debug)]
+pub struct Bounded {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    idle_max: Duration,
+}
+
+/// A connection that ends when nothing has come or gone for too long: a client that is gone without
+/// a word, that never finishes its request, or that does not read what it asked for.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    idle_max: Duration,
+    idle: Pin<Box<Sleep>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Bounded {
+    /// With the limits of the configuration.
+    pub fn new(listener: TcpListener, limits: &Limits) -> Bounded {
+        let places = Arc::new(Semaphore::new(limits.connections));
+        Bounded { listener, places, idle_max: Duration::from_secs(limits.idle_seconds) }
+    }
+}
+
+impl Listener for Bounded {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        let places = Arc::clone(&self.places);
+        let place = places.acquire_owned().await.expect("it is never closed");
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        // A frame is written at once, and is not to wait for the answer to the one before.
+        if let Err(error) = stream.set_nodelay(true) {
+            warn!("a connection of {address} will be slow: {error}");
+        }
+        let (idle_max, idle) = (self.idle_max, Box::pin(sleep(self.idle_max)));
+        (Connection { stream, idle_max, idle, _place: place }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+impl Connection {
+    /// Passes on what the stream says, and lets it rest no longer than it may.
+    fn moved<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.idle.as_mut().reset(Instant::now() + self.idle_max);
+            return polled;
+        }
+        ready!(self.idle.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.moved(context, polled)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.moved(context, polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.moved(context, polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
