@@ -115,7 +115,8 @@ impl Flow {
             let events = self.peak * seconds * (from + to) / 2.0;
             let left = n - self.before;
             if left < events {
-                return self.began_s + self.seconds_into(left);
+                // Rounding must not reach into the next stretch.
+                return self.began_s + self.seconds_into(left).min(seconds);
             }
             self.began_s += seconds;
             self.before += events;
@@ -127,12 +128,11 @@ impl Flow {
     /// How many seconds into the stretch so many of its events have come.
     fn seconds_into(&self, events: f64) -> f64 {
         let Stretch { seconds, from, to } = self.stretch;
-        if events == 0.0 {
-            // A rise from nothing begins here, where the rate to divide by is none.
-            return 0.0;
-        }
         let (start, end) = (self.peak * from, self.peak * to);
         let rise = (end - start) / seconds;
+        if events == 0.0 {
+            return 0.0;
+        }
         if rise == 0.0 {
             return events / start;
         }
@@ -208,6 +208,7 @@ mod tests {
     fn a_day_has_its_rush_and_comes_again() {
         let day = by_second("day:24", 1000.0, 48);
         assert!(day[10] > 900 && day[10] <= 1000, "{day:?}");
+        // Moscow sleeps at one and at four alike.
         assert!(day[4] > 3 * day[1], "the east is up first: {day:?}");
         let (one, two) = day.split_at(24);
         assert!(one.iter().zip(two).all(|(a, b)| a.abs_diff(*b) <= 1), "{day:?}");
