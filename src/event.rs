@@ -803,7 +803,7 @@ pub fn parse_moment(text: &str) -> Option<Moment> {
     Moment::new(seconds * 1_000_000 + i64::from(time.subsec_nanosecond()) / 1000, offset / 60)
 }
 
-/// `YYYY-MM-DDTHH:MM:SS+HH:MM`, the form nearly all times come in: a twentieth of the general cost.
+/// `YYYY-MM-DDTHH:MM:SS+HH:MM`, the form nearly all times come in.
 fn parse_whole_seconds(text: &[u8]) -> Option<Moment> {
     let [date @ .., b'T', h1, h2, b':', m1, m2, b':', s1, s2, sign, a1, a2, b':', b1, b2] = text
     else {

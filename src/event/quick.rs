@@ -1,5 +1,5 @@
 //! Messages as machines write them, read in one walk: a flat object of the contract's fields, texts
-//! without escapes, times in whole seconds. Nine tenths of what `Event::parse` costs is saved.
+//! without escapes, times in whole seconds.
 //!
 //! Whatever is otherwise — reference data, another spelling, anything wrong — is left to the full
 //! reader, which alone says why a line is refused. So the two can differ in nothing but speed.
