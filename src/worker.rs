@@ -55,6 +55,9 @@ pub fn run() -> anyhow::Result<()> {
     };
     let reports = Arc::new(Mutex::new(node.try_clone().context("cannot share the socket")?));
     let begun = begin(&log, workers, &rules, &reports)?;
+    // A checkpoint may be of a later epoch; then it is that one that is reported first.
+    let begins_at = begun.checkpoint.as_ref().map_or(0, |(_, head)| head.epoch + 1);
+    let first = first.map(|first| first.max(begins_at));
     let told = Arc::new(Mutex::new(Told::default()));
     let reporter = Reporter {
         chain: Chain::default(),
@@ -65,9 +68,6 @@ pub fn run() -> anyhow::Result<()> {
     let results = begun.results;
     let reporter = thread::spawn(move || reporter.report(results));
     let commands = commands(node);
-    // A checkpoint may be of a later epoch; then it is that one that is reported first.
-    let begins_at = begun.checkpoint_upper;
-    let first = first.map(|first| first.max(begins_at));
     let tail = Tail { told, reports, first, ..begun.tail };
     let fed = tail.follow(&log, &commands);
     // A node that is gone is no error: there is nobody left to tell.
@@ -81,8 +81,6 @@ struct Begun {
     results: Results,
     /// The file it began with, and what it must come to.
     checkpoint: Option<(PathBuf, Head)>,
-    /// The first epoch that it does not hold, 0 without one.
-    checkpoint_upper: Epoch,
 }
 
 /// Begins with the newest checkpoint that is whole, or else with nothing.
@@ -106,7 +104,7 @@ fn begin(
     let Some((path, _)) = chosen else {
         let (feed, results) = engine::start(workers, rules, Base::default());
         let tail = tail(feed, Reader::open(log)?, 0, Group::default());
-        return Ok(Begun { tail, results, checkpoint: None, checkpoint_upper: 0 });
+        return Ok(Begun { tail, results, checkpoint: None });
     };
     let of = path.metadata()?.len();
     let mut said = 0;
@@ -121,8 +119,7 @@ fn begin(
     // Nothing of the log belongs to the epoch in which the past was put in.
     let group = Group { epoch: head.epoch, events: 0, tells_time: true };
     let tail = tail(feed, Reader::open_at(log, head.position)?, head.events, group);
-    let checkpoint_upper = head.epoch + 1;
-    Ok(Begun { tail, results, checkpoint: Some((path, head)), checkpoint_upper })
+    Ok(Begun { tail, results, checkpoint: Some((path, head)) })
 }
 
 /// Receives on a thread of its own, so that commands that came meanwhile are taken together.
