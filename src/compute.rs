@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use dataflows::calendar::Day;
-use dataflows::domain::Input;
+use dataflows::domain::Turn;
 use dataflows::graph::Base;
 use dataflows::views::{Key, Row, View};
 use differential_dataflow::consolidation::consolidate;
@@ -138,7 +138,7 @@ pub fn compute(
         for piece in file {
             let piece = piece?;
             let end = sequence_after(&piece.text);
-            feed.batch(sequence, Batch::Lines(piece.text));
+            feed.batch(Turn::only(sequence), Batch::Lines(piece.text));
             sequence += end;
             pieces += 1;
             if pieces % PIECES_PER_EPOCH == 0 {
@@ -150,7 +150,7 @@ pub fn compute(
     }
     bar.set_message("closing");
     // The present is told last, so that lists of the survey are drawn from all there is.
-    feed.tell(sequence, Input::Clock(world::hour_of(as_of, &world::world())));
+    feed.tell(world::hour_of(as_of, &world::world()));
     feed.close(epoch + 1);
     drop(feed);
     let (rows, refused) = collector.join().expect("a panic ends the process");

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,9 @@ use crate::rules::Rules;
 
 /// The embedded file.
 pub const DEFAULT: &str = include_str!("../config/default.toml");
+
+/// The most nodes of a cluster: all of them hold every row, so more would not help.
+const HOSTS_MAX: usize = 64;
 
 /// The configuration of a node: every key is described in [`DEFAULT`], and within its range.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -34,6 +37,7 @@ pub struct Config {
     pub history: History,
     pub live: Live,
     pub worker: Worker,
+    pub cluster: Cluster,
 }
 
 /// `[log]`
@@ -96,7 +100,37 @@ pub struct Live {
 pub struct Worker {
     pub restart_ms_max: u64,
     pub silent_seconds: u64,
+    pub hang_seconds: u64,
     pub epochs_owed: usize,
+}
+
+/// `[cluster]`
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml describes every key")]
+pub struct Cluster {
+    pub hosts: Vec<String>,
+    pub process: usize,
+    pub listen: String,
+    pub name: String,
+    pub secret: String,
+    pub silent_ms: u64,
+    pub adopt: Vec<PathBuf>,
+}
+
+impl Cluster {
+    /// Whether there are other nodes.
+    pub fn is_set(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+}
+
+impl fmt::Debug for Cluster {
+    /// The secret stays one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cluster { hosts, process, name, silent_ms, adopt, .. } = self;
+        write!(f, "node {process} of {hosts:?} in {name}, {silent_ms} ms, adopting {adopt:?}")
+    }
 }
 
 /// What the command line says of the top-level keys: it comes before all else.
@@ -106,6 +140,8 @@ pub struct Flags {
     pub listen: Option<SocketAddr>,
     pub data: Option<PathBuf>,
     pub workers: Option<usize>,
+    pub hosts: Option<Vec<String>>,
+    pub process: Option<usize>,
 }
 
 /// Why there is no configuration.
@@ -192,11 +228,20 @@ impl Config {
         config.listen = flags.listen.unwrap_or(config.listen);
         config.data = flags.data.unwrap_or(config.data);
         config.workers = flags.workers.unwrap_or(config.workers);
+        config.cluster.hosts = flags.hosts.unwrap_or(config.cluster.hosts);
+        config.cluster.process = flags.process.unwrap_or(config.cluster.process);
         config.check().map_err(|what| wrong(&Place::CommandLine, what))?;
         Ok(config)
     }
 
+    /// What must be the same on all nodes of a cluster, as text.
+    pub fn in_common(&self) -> String {
+        let Config { cluster, workers, epoch_ms, rules, .. } = self;
+        format!("{:?} {workers} {epoch_ms} {rules:?}", cluster.hosts)
+    }
+
     fn check(&self) -> Result<(), String> {
+        self.check_cluster()?;
         match self.ranges().into_iter().find(|(_, value, range)| !range.contains(value)) {
             Some((key, value, range)) => {
                 Err(format!("{key} is {value}, not of {}..={}", range.start(), range.end()))
@@ -205,8 +250,41 @@ impl Config {
         }
     }
 
+    fn check_cluster(&self) -> Result<(), String> {
+        let Cluster { hosts, process, secret, adopt, .. } = &self.cluster;
+        if !self.cluster.is_set() {
+            return match adopt.is_empty() {
+                true => Ok(()),
+                false => Err("cluster.adopt needs cluster.hosts, if only of one node".to_owned()),
+            };
+        }
+        if hosts.len() > HOSTS_MAX {
+            return Err(format!("cluster.hosts has {} nodes, more than {HOSTS_MAX}", hosts.len()));
+        }
+        if *process >= hosts.len() {
+            let last = hosts.len() - 1;
+            return Err(format!("cluster.process is {process}, not of 0..={last} (cluster.hosts)"));
+        }
+        let port =
+            |host: &str| host.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        if let Some(host) = hosts.iter().find(|host| port(host).is_none()) {
+            return Err(format!("cluster.hosts has {host:?}, which is no HOST:PORT"));
+        }
+        let name = |host: &String| host.rsplit_once(':').map_or("", |(name, _)| name).to_owned();
+        let is_loopback = |name: String| {
+            let name = name.trim_matches(['[', ']']);
+            name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        };
+        if secret.is_empty() && !hosts.iter().map(name).all(is_loopback) {
+            return Err(
+                "cluster.secret is empty, and other machines can reach the nodes".to_owned()
+            );
+        }
+        Ok(())
+    }
+
     /// `(key, value, range)` of every number that has a range of its own.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 25] {
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 27] {
         let Config { limits, checkpoint, history, live, worker, .. } = self;
         const MIB: u64 = 1 << 20;
         const GIB: u64 = 1 << 30;
@@ -235,6 +313,8 @@ impl Config {
             ("live.progress_ms", live.progress_ms, 100..=3_600_000),
             ("worker.restart_ms_max", worker.restart_ms_max, 100..=600_000),
             ("worker.silent_seconds", worker.silent_seconds, 1..=86_400),
+            ("worker.hang_seconds", worker.hang_seconds, 2..=86_400),
+            ("cluster.silent_ms", self.cluster.silent_ms, 500..=60_000),
             ("worker.epochs_owed", worker.epochs_owed as u64, 1..=1000),
         ]
     }
@@ -290,6 +370,10 @@ fn parse_as(like: &Value, text: &str) -> Result<Value, String> {
         Value::Integer(_) => {
             text.parse().map(Value::Integer).map_err(|_| format!("{text:?} is not a number"))
         }
+        Value::Array(_) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Ok(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
+        }
         _ => Ok(Value::String(text.to_owned())),
     }
 }
@@ -328,12 +412,16 @@ mod tests {
             ("OTKLIK_LIMITS_BODY_BYTES", "4096"),
             ("OTKLIK_WORKER_SILENT_SECONDS", "7"),
             ("OTKLIK_RULES_INTEGRAL", "all"),
+            ("OTKLIK_CLUSTER_HOSTS", "localhost:7001, 127.0.0.1:7002"),
+            ("OTKLIK_CLUSTER_SECRET", "known"),
             ("OTKLIK_PORT", "tcp://10.0.0.1:80"),
             ("WORKERS", "9"),
         ];
         let config = load("", &variables, Flags::default()).expect("valid");
         assert_eq!((config.limits.body_bytes, config.worker.silent_seconds), (4096, 7));
         assert_eq!(config.rules.integral, crate::rules::Integral::All);
+        assert_eq!(config.cluster.hosts, ["localhost:7001", "127.0.0.1:7002"]);
+        assert!(!format!("{config:?}").contains("known"), "a secret is not shown");
         assert_eq!(config.workers, Config::default().workers);
     }
 
@@ -358,6 +446,10 @@ mod tests {
                 "OTKLIK_EPOCH_MS is wrong: epoch_ms is 1, not of 10",
             ),
             (workers, "the command line is wrong: workers is 0, not of 1..=64"),
+            (file("[cluster]\nhosts = [\"a:1\", \"b:1\"]"), "cluster.secret is empty"),
+            (file("[cluster]\nhosts = [\"[::1]:1\"]\nprocess = 1"), "process is 1, not of 0..=0"),
+            (file("[cluster]\nhosts = [\"[::1]\"]"), "which is no HOST:PORT"),
+            (file("[cluster]\nadopt = [\"old\"]"), "needs cluster.hosts"),
         ];
         for (found, expected) in table {
             let message = found.expect_err(expected);

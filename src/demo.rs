@@ -151,7 +151,7 @@ async fn start(args: &DemoArgs, directory: &Path) -> anyhow::Result<Running> {
     let program = std::env::current_exe().context("cannot find the program's own file")?;
     let config = |listen| {
         let data = Some(directory.join("data"));
-        let flags = Flags { listen: Some(listen), data, workers: None };
+        let flags = Flags { listen: Some(listen), data, ..Flags::default() };
         let mut config = Config::load(None, std::env::vars(), flags)?;
         // As most nodes should have it; what is loaded is older, and closes at the next full hour.
         if config.rules.horizon_days == 0 {

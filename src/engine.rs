@@ -3,20 +3,30 @@
 //! The only place that drives timely. `compute`, `verify` and the node's worker differ in where
 //! their events come from and what they do with the rows; between the two, all three are this.
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use dataflows::domain::{Epoch, Input};
-use dataflows::epochs::per_epoch;
+use dataflows::calendar::Hour;
+use dataflows::domain::{Epoch, Input, Turn};
+use dataflows::epochs::{Rows, per_epoch};
 use dataflows::graph::{self, Base, Inputs};
 use dataflows::records::Outcome;
 use dataflows::views::Row;
+use differential_dataflow::AsCollection;
 use differential_dataflow::consolidation::consolidate;
+use timely::communication::allocator::ProcessBuilder;
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::allocator::zero_copy::stream::Stream;
+use timely::communication::{AllocatorBuilder, Hooks};
 use timely::dataflow::ProbeHandle;
+use timely::dataflow::operators::Exchange;
 use timely::dataflow::operators::probe::Probe;
+use timely::dataflow::operators::vec::Map;
 
 use crate::event::Event;
 use crate::rules::Rules;
@@ -40,8 +50,8 @@ pub enum Batch {
 }
 
 enum Message {
-    /// The number of its first event, and events for the open epoch.
-    Batch(u64, Batch),
+    /// The turn of its first event, and events for the open epoch.
+    Batch(Turn, Batch),
     /// Every epoch below is closed.
     Close(Epoch),
 }
@@ -88,20 +98,67 @@ impl Closed {
 
 /// Starts `workers` timely workers, with the past that is not part of `base` still to be fed.
 pub fn start(workers: usize, rules: &Rules, base: Base) -> (Feed, Results) {
+    let built = timely::CommunicationConfig::Process(workers).try_build();
+    let (builders, others) = built.expect("workers of one process need nothing");
+    run(builders, others, Seat { process: 0, processes: 1, workers }, rules, base)
+}
+
+/// Starts `workers` timely workers as one of the processes of a cluster, all of which start as many.
+///
+/// `sockets` has a connection to every other process, in their order, and none at `process`. When
+/// one of them breaks, a thread of timely panics, and this process ends with it. Every process
+/// gets the rows of all; the one who tells the time is process 0.
+///
+/// # Errors
+/// A socket cannot be shared by threads.
+pub fn join<S: Stream + 'static>(
+    process: usize,
+    sockets: Vec<Option<S>>,
+    workers: usize,
+    rules: &Rules,
+) -> io::Result<(Feed, Results)> {
+    let seat = Seat { process, processes: sockets.len(), workers };
+    let hooks = Hooks::default();
+    let within = ProcessBuilder::new_typed_vector(workers, hooks.refill.clone(), None);
+    let (builders, guard) =
+        initialize_networking_from_sockets(within, sockets, process, workers, hooks)?;
+    let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
+    Ok(run(builders, Box::new(guard), seat, rules, Base::default()))
+}
+
+/// Where a process is among those that compute together.
+#[derive(Clone, Copy)]
+struct Seat {
+    process: usize,
+    processes: usize,
+    /// Of each process.
+    workers: usize,
+}
+
+fn run(
+    builders: Vec<AllocatorBuilder>,
+    others: Box<dyn Any + Send>,
+    seat: Seat,
+    rules: &Rules,
+    base: Base,
+) -> (Feed, Results) {
     let (said, heard) = mpsc::channel();
     let (senders, receivers): (Vec<_>, Vec<_>) =
-        (0..workers).map(|_| mpsc::sync_channel(QUEUE_BATCHES)).unzip();
+        (0..seat.workers).map(|_| mpsc::sync_channel(QUEUE_BATCHES)).unzip();
     let receivers: Vec<_> = receivers.into_iter().map(|r| Mutex::new(Some(r))).collect();
     let parts = Arc::new((receivers, Mutex::new(said), switches(rules), world(), base));
     let main = thread::Builder::new()
         .name("dataflow".to_owned())
         .spawn(move || {
-            let guards = timely::execute(timely::Config::process(workers), move |worker| {
+            let config = timely::WorkerConfig::default();
+            let guards = timely::execute::execute_from(builders, others, config, move |worker| {
                 let (receivers, said, switches, world, base) = &*parts;
-                let messages = receivers[worker.index()].lock().expect("no panic").take();
+                let index = worker.index() - seat.process * seat.workers;
+                let messages = receivers[index].lock().expect("no panic").take();
                 let said = said.lock().expect("no panic").clone();
                 let (inputs, probe) = worker.dataflow(|scope| {
                     let (inputs, rows) = graph::build(scope, switches, world, base);
+                    let rows = if seat.processes > 1 { to_all(rows, seat) } else { rows };
                     let said = said.clone();
                     let sink = per_epoch(
                         rows,
@@ -114,14 +171,16 @@ pub fn start(workers: usize, rules: &Rules, base: Base) -> (Feed, Results) {
                     );
                     (inputs, sink.inner.probe().0)
                 });
-                drive(worker, messages.expect("each worker starts once"), inputs, probe, &said);
+                let messages = messages.expect("each worker starts once");
+                let alone = seat.processes == 1;
+                Driver { index, alone, inputs, probe, said: &said }.drive(worker, &messages);
             });
             drop(guards.expect("timely starts threads"));
         })
         .expect("the system starts a thread");
     let results = Results {
         said: heard,
-        uppers: vec![0; workers],
+        uppers: vec![0; seat.workers],
         upper: 0,
         open: BTreeMap::new(),
         refused: Vec::new(),
@@ -130,91 +189,112 @@ pub fn start(workers: usize, rules: &Rules, base: Base) -> (Feed, Results) {
     (Feed { workers: senders, next: 0 }, results)
 }
 
-/// One worker's life: takes in what is fed, steps the dataflow, says how far it is.
-fn drive(
-    worker: &mut timely::worker::Worker,
-    messages: Receiver<Message>,
-    mut inputs: Inputs,
-    probe: ProbeHandle<Epoch>,
-    said: &Sender<Said>,
-) {
-    let mut closed: VecDeque<Epoch> = VecDeque::new();
-    loop {
-        let message = if closed.is_empty() {
-            // Nothing is under way on any worker: wait without spinning.
-            messages.recv().map_err(|_| mpsc::TryRecvError::Disconnected)
-        } else if closed.len() < EPOCHS_IN_FLIGHT {
-            messages.try_recv()
-        } else {
-            Err(mpsc::TryRecvError::Empty)
-        };
-        match message {
-            Ok(Message::Batch(sequence, batch)) => push(&mut inputs, sequence, batch, said),
-            Ok(Message::Close(epoch)) => {
-                inputs.advance_to(epoch);
-                closed.push_back(epoch);
-            }
-            Err(mpsc::TryRecvError::Empty) => {
-                worker.step_or_park(Some(Duration::from_millis(1)));
-            }
-            Err(mpsc::TryRecvError::Disconnected) if closed.is_empty() => return,
-            Err(mpsc::TryRecvError::Disconnected) => {
-                worker.step_or_park(Some(Duration::from_millis(1)));
-            }
-        }
-        worker.step();
-        let mut upper = None;
-        while closed.front().is_some_and(|epoch| !probe.less_than(epoch)) {
-            upper = closed.pop_front();
-        }
-        if let Some(upper) = upper {
-            let _ = said.send(Said::Upper(worker.index(), upper));
-        }
-    }
+/// The rows of all processes at the first worker of each.
+fn to_all<'s>(rows: Rows<'s, Row>, seat: Seat) -> Rows<'s, Row> {
+    let consolidated = per_epoch(rows, "Consolidate", |epoch, mut rows, output| {
+        consolidate(&mut rows);
+        output.extend(rows.into_iter().map(|(row, diff)| (row, epoch, diff)));
+    });
+    let copies = consolidated.inner.flat_map(move |(row, epoch, diff)| {
+        (0..seat.processes).map(move |process| ((process, row.clone()), epoch, diff))
+    });
+    copies
+        .exchange(move |((process, _), ..)| (process * seat.workers) as u64)
+        .map(|((_, row), epoch, diff)| (row, epoch, diff))
+        .as_collection()
 }
 
-fn push(inputs: &mut Inputs, mut sequence: u64, batch: Batch, said: &Sender<Said>) {
-    match batch {
-        Batch::Inputs(events) => {
-            for event in events {
-                inputs.push(sequence, event);
-                sequence += 1;
+/// What a worker works with.
+struct Driver<'a> {
+    index: usize,
+    /// Whether there is no other process.
+    alone: bool,
+    inputs: Inputs,
+    probe: ProbeHandle<Epoch>,
+    said: &'a Sender<Said>,
+}
+
+impl Driver<'_> {
+    /// One worker's life: takes in what is fed, steps the dataflow, says how far it is.
+    fn drive(mut self, worker: &mut timely::worker::Worker, messages: &Receiver<Message>) {
+        let mut closed: VecDeque<Epoch> = VecDeque::new();
+        loop {
+            let message = if closed.is_empty() && self.alone {
+                // Nothing is under way on any worker: wait without spinning.
+                messages.recv().map_err(|_| mpsc::TryRecvError::Disconnected)
+            } else if closed.len() < EPOCHS_IN_FLIGHT {
+                messages.try_recv()
+            } else {
+                Err(mpsc::TryRecvError::Empty)
+            };
+            match message {
+                Ok(Message::Batch(turn, batch)) => self.push(turn, batch),
+                Ok(Message::Close(epoch)) => {
+                    self.inputs.advance_to(epoch);
+                    closed.push_back(epoch);
+                }
+                Err(mpsc::TryRecvError::Disconnected) if closed.is_empty() => return,
+                // What others are at may concern this one too.
+                Err(_) => {
+                    worker.step_or_park(Some(Duration::from_millis(1)));
+                }
+            }
+            worker.step();
+            let mut upper = None;
+            while closed.front().is_some_and(|epoch| !self.probe.less_than(epoch)) {
+                upper = closed.pop_front();
+            }
+            if let Some(upper) = upper {
+                let _ = self.said.send(Said::Upper(self.index, upper));
             }
         }
-        Batch::Settled(outcomes) => {
-            for (outcome, count) in outcomes {
-                inputs.settle(outcome, count);
+    }
+
+    fn push(&mut self, mut turn: Turn, batch: Batch) {
+        let Driver { inputs, said, .. } = self;
+        match batch {
+            Batch::Inputs(events) => {
+                for event in events {
+                    inputs.push(turn, event);
+                    turn = turn.after(1);
+                }
             }
-        }
-        Batch::Seen(received) => inputs.saw(received),
-        Batch::Lines(text) => {
-            for line in text.split(|byte| *byte == b'\n') {
-                if !line.trim_ascii().is_empty() {
-                    match Event::parse(line) {
-                        Ok(event) => inputs.push(sequence, event.input()),
-                        Err(refusal) => {
-                            let _ = said.send(Said::Refused(sequence, refusal));
+            Batch::Settled(outcomes) => {
+                for (outcome, count) in outcomes {
+                    inputs.settle(outcome, count);
+                }
+            }
+            Batch::Seen(received) => inputs.saw(received),
+            Batch::Lines(text) => {
+                for line in text.split(|byte| *byte == b'\n') {
+                    if !line.trim_ascii().is_empty() {
+                        match Event::parse(line) {
+                            Ok(event) => inputs.push(turn, event.input()),
+                            Err(refusal) => {
+                                let _ = said.send(Said::Refused(turn.number, refusal));
+                            }
                         }
                     }
+                    turn = turn.after(1);
                 }
-                sequence += 1;
             }
         }
     }
 }
 
 impl Feed {
-    /// Gives events of the open epoch to the workers, in turn; `sequence` numbers the first of
-    /// them (lines count whether blank or not) and must rise from batch to batch.
+    /// Gives events of the open epoch to the workers, one after the other; `turn` is that of the
+    /// first of them, and the others' follow (lines count whether blank or not).
     /// Waits while the workers are busy.
-    pub fn batch(&mut self, sequence: u64, batch: Batch) {
-        self.send(self.next, Message::Batch(sequence, batch));
+    pub fn batch(&mut self, turn: Turn, batch: Batch) {
+        self.send(self.next, Message::Batch(turn, batch));
         self.next = (self.next + 1) % self.workers.len();
     }
 
-    /// Gives it to the first worker: what tells the time enters there.
-    pub fn tell(&mut self, sequence: u64, input: Input) {
-        self.send(0, Message::Batch(sequence, Batch::Inputs(vec![input])));
+    /// Says which hour it is in the open epoch: in a cluster, the first process does.
+    pub fn tell(&mut self, hour: Hour) {
+        let batch = Batch::Inputs(vec![Input::Clock(hour)]);
+        self.send(0, Message::Batch(Turn::default(), batch));
     }
 
     /// Closes every epoch below `epoch`.

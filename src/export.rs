@@ -2,27 +2,28 @@
 
 use std::io::{self, Write};
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::PathBuf;
 
 use dataflows::calendar::{Day, Moment};
 use dataflows::domain::{Epoch, Outcome, Scores, UnitKind};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::event::{AgencyKind, Event, Key};
-use crate::log::Whole;
+use crate::log::Merged;
 use crate::world;
 
-/// Writes the events of these epochs to `out`, one a line, as `compute` takes them. The hours that
+/// Writes the events of these epochs to `out`, one a line, as `compute` takes them; those of several
+/// logs in the order in which a cluster takes them. The hours that
 /// the node logged are not among them; the last is told on standard error.
 ///
 /// # Errors
 /// A log that is damaged or cannot be read; `out` that cannot be written.
 pub fn export(
-    data: &Path,
+    data: &[PathBuf],
     epochs: &RangeInclusive<Epoch>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let mut log = Whole::open(data)?;
+    let mut log = Merged::open(data)?;
     let mut out = io::BufWriter::with_capacity(1 << 18, out);
     let mut now = None;
     while let Some(frame) = log.next_frame()? {
@@ -44,8 +45,9 @@ pub fn export(
         let today = now.day(world::world().zone(0));
         eprintln!("the last hour read is of {today}: `compute --as-of {today}`");
     }
-    if let Some(torn) = log.torn() {
-        eprintln!("left out: an unfinished tail of {} bytes at {}", torn.bytes, torn.position);
+    for (data, torn) in log.torn() {
+        let (data, bytes) = (data.display(), torn.bytes);
+        eprintln!("left out of {data}: an unfinished tail of {bytes} bytes at {}", torn.position);
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ pub mod event;
 pub mod http;
 pub mod lines;
 pub mod log;
+pub mod mesh;
 pub mod node;
 pub mod protocol;
 pub mod regions;

@@ -35,9 +35,9 @@ enum LogCommand {
     },
     /// Write the events as NDJSON to standard output, as `compute` takes them
     Export {
-        /// Data directory of the node; it may be running
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        /// Data directory of the node, of a cluster all of them; they may be running
+        #[arg(long, value_name = "DIR", required = true, num_args = 1..)]
+        data: Vec<PathBuf>,
         /// Leave out what was logged in earlier epochs
         #[arg(long, value_name = "EPOCH", default_value_t = 0)]
         from_epoch: Epoch,

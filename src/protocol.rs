@@ -5,8 +5,10 @@
 //! (`u32`, little-endian) and that many bytes of bincode 1.3; the two are always the same build.
 
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 
 use bincode::Options;
+use dataflows::calendar::Hour;
 use dataflows::domain::Epoch;
 use dataflows::views::Row;
 use serde::de::DeserializeOwned;
@@ -19,10 +21,12 @@ use crate::rules::Rules;
 /// Node → worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// The first message, once: what to compute, and from which log.
+    /// The first message, once: what to compute, and from which logs.
     Start {
-        /// The log's directory.
-        log: std::path::PathBuf,
+        /// The node's data directory.
+        data: PathBuf,
+        /// Data directories of nodes that are no more, and where their logs end.
+        adopted: Vec<(PathBuf, Position)>,
         /// Timely workers, as threads.
         workers: usize,
         /// The switches of the rules.
@@ -31,9 +35,11 @@ pub enum Command {
         /// told of that epoch can be gone on from. It is below the epoch of the first
         /// [`Command::Advance`].
         first: Option<Epoch>,
+        /// Its place among the workers of a cluster, whose sockets come over standard output.
+        seat: Option<Seat>,
     },
-    /// Everything before `end` is on disk, all of it in epochs below `epoch`, and no later frame
-    /// will carry one below: the worker reads up to `end` and owes a [`Report::Closed`] whose
+    /// Everything before `end` is on disk, and no later frame will be of an epoch below `epoch`: the
+    /// worker reads up to `end` what is below `epoch`, and owes a [`Report::Closed`] whose
     /// `upper` is `epoch`, or that of a later command where it takes several together because it
     /// is behind. Both rise from message to message, the epoch strictly.
     Advance {
@@ -41,9 +47,23 @@ pub enum Command {
         end: Position,
         /// The first epoch that is still open.
         epoch: Epoch,
+        /// The hours that were told since the last command, each with its epoch. The first command
+        /// has all that are in the logs.
+        hours: Vec<(Epoch, Hour)>,
     },
     /// No more will come: finish and exit 0. The end of the stream means the same.
     Stop,
+}
+
+/// A worker's place in a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seat {
+    /// Its number.
+    pub process: usize,
+    /// How many there are.
+    pub processes: usize,
+    /// Epochs that all of them close by themselves, because some node goes on from there. In order.
+    pub breaks: Vec<Epoch>,
 }
 
 /// Worker → node.
@@ -63,6 +83,8 @@ pub enum Report {
         /// Events read, those that a checkpoint stands for among them.
         events: u64,
     },
+    /// Every second: the process is not stopped.
+    Alive,
     /// A part of the changes of the [`Report::Closed`] that comes next, where they are many.
     Part {
         /// As there.

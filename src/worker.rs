@@ -4,6 +4,7 @@
 //! node's death by the end of the stream, and ends too. It reads the log, and never writes it.
 
 use std::collections::VecDeque;
+use std::iter;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use dataflows::domain::{Epoch, Input};
+use dataflows::calendar::Hour;
+use dataflows::domain::{Epoch, Input, Turn};
 use dataflows::graph::Base;
 use dataflows::views::{Row, View};
 use differential_dataflow::consolidation::consolidate;
@@ -21,9 +23,9 @@ use differential_dataflow::consolidation::consolidate;
 use crate::chain::Chain;
 use crate::checkpoint::{self, Head, Restored};
 use crate::engine::{self, Batch, Closed, Feed, Results};
-use crate::event::Event;
 use crate::log::{self, Position, Reader};
-use crate::protocol::{self, Command, Report};
+use crate::mesh::hand;
+use crate::protocol::{self, Command, Report, Seat};
 use crate::rules::Rules;
 
 /// Events handed to a timely worker at once.
@@ -35,6 +37,8 @@ const PART_ROWS: usize = 1 << 16;
 /// How often a reading worker says how far it is, in events.
 const READING_EVENTS: u64 = 1 << 17;
 
+/// How often a worker says that it is alive.
+const BEAT: Duration = Duration::from_secs(1);
 /// How often it is looked whether the first epoch is reported.
 const FIRST_WAIT: Duration = Duration::from_millis(2);
 /// How often a restoring worker says how far it is, in bytes.
@@ -49,13 +53,18 @@ pub fn run() -> anyhow::Result<()> {
     let stdin =
         std::io::stdin().as_fd().try_clone_to_owned().context("cannot use standard input")?;
     let mut node = UnixStream::from(stdin);
-    let first = protocol::receive(&mut node).context("standard input is no socket of a node")?;
-    let Some(Command::Start { log, workers, rules, first }) = first else {
+    let start = protocol::receive(&mut node).context("standard input is no socket of a node")?;
+    let Some(Command::Start { data, adopted, workers, rules, first, seat }) = start else {
         bail!("the worker is started by a node, not by hand: otklik serve");
     };
     let reports = Arc::new(Mutex::new(node.try_clone().context("cannot share the socket")?));
-    let begun = begin(&log, workers, &rules, &reports)?;
+    beat(Arc::clone(&reports));
+    let begun = match seat {
+        None => begin(&data, workers, &rules, &reports)?,
+        Some(seat) => join(seat, &data, adopted, workers, &rules)?,
+    };
     // A checkpoint may be of a later epoch; then it is that one that is reported first.
+    let open = begun.checkpoint.as_ref().map_or(0, |(_, head)| head.epoch);
     let begins_at = begun.checkpoint.as_ref().map_or(0, |(_, head)| head.epoch + 1);
     let first = first.map(|first| first.max(begins_at));
     let told = Arc::new(Mutex::new(Told::default()));
@@ -65,46 +74,69 @@ pub fn run() -> anyhow::Result<()> {
         told: Arc::clone(&told),
         reports: Arc::clone(&reports),
     };
-    let results = begun.results;
+    let Begun { logs, feed, results, seat, breaks, .. } = begun;
     let reporter = thread::spawn(move || reporter.report(results));
     let commands = commands(node);
-    let tail = Tail { told, reports, first, ..begun.tail };
-    let fed = tail.follow(&log, &commands);
+    let tail = Tail {
+        logs,
+        feed,
+        shared: seat.is_some(),
+        tells: seat.is_none_or(|process| process == 0),
+        open,
+        begins_at,
+        taken: 0,
+        read: 0,
+        hours: VecDeque::new(),
+        breaks: breaks.into(),
+        first,
+        inputs: Vec::with_capacity(BATCH_EVENTS),
+        told,
+        reports,
+    };
+    let fed = tail.follow(&commands);
+    if seat.is_some() {
+        // The others compute on until they notice that this process has ended.
+        return fed;
+    }
     // A node that is gone is no error: there is nobody left to tell.
     let reported = reporter.join().expect("a panic ends the process");
     fed.and(reported)
 }
 
-/// A dataflow, and where the log goes on after what it holds.
+/// Says every second that the process is not stopped.
+fn beat(reports: Arc<Mutex<UnixStream>>) {
+    thread::spawn(move || {
+        while say(&reports, &Report::Alive).is_ok() {
+            thread::sleep(BEAT);
+        }
+    });
+}
+
+/// A dataflow, and where the logs go on after what it holds.
 struct Begun {
-    tail: Tail,
+    logs: Vec<Log>,
+    feed: Feed,
     results: Results,
     /// The file it began with, and what it must come to.
     checkpoint: Option<(PathBuf, Head)>,
+    /// The number of the process in a cluster.
+    seat: Option<usize>,
+    /// Epochs to be closed by themselves.
+    breaks: Vec<Epoch>,
 }
 
 /// Begins with the newest checkpoint that is whole, or else with nothing.
 fn begin(
-    log: &Path,
+    data: &Path,
     workers: usize,
     rules: &Rules,
     reports: &Arc<Mutex<UnixStream>>,
 ) -> anyhow::Result<Begun> {
-    let chosen = checkpoint::choose(log, log::id(log)?, rules)?;
-    let tail = |feed, reader, sequence, group: Group| Tail {
-        reader,
-        feed,
-        sequence,
-        fed_at: group.epoch,
-        group,
-        first: None,
-        told: Arc::default(),
-        reports: Arc::clone(reports),
-    };
+    let chosen = checkpoint::choose(data, log::id(data)?, rules)?;
     let Some((path, _)) = chosen else {
         let (feed, results) = engine::start(workers, rules, Base::default());
-        let tail = tail(feed, Reader::open(log)?, 0, Group::default());
-        return Ok(Begun { tail, results, checkpoint: None });
+        let logs = vec![Log::open(data, None)?];
+        return Ok(Begun { logs, feed, results, checkpoint: None, seat: None, breaks: vec![] });
     };
     let of = path.metadata()?.len();
     let mut said = 0;
@@ -116,10 +148,33 @@ fn begin(
         }
     })?;
     let Restored { head, feed, results } = restored;
+    let reader = Reader::open_at(data, head.position)?;
+    let logs = vec![Log { reader, data: data.to_owned(), events: head.events, end: None }];
     // Nothing of the log belongs to the epoch in which the past was put in.
-    let group = Group { epoch: head.epoch, events: 0, tells_time: true };
-    let tail = tail(feed, Reader::open_at(log, head.position)?, head.events, group);
-    Ok(Begun { tail, results, checkpoint: Some((path, head)) })
+    let breaks = vec![head.epoch + 1];
+    Ok(Begun { logs, feed, results, checkpoint: Some((path, head)), seat: None, breaks })
+}
+
+/// Begins with nothing, as one of the workers of a cluster.
+fn join(
+    seat: Seat,
+    data: &Path,
+    adopted: Vec<(PathBuf, Position)>,
+    workers: usize,
+    rules: &Rules,
+) -> anyhow::Result<Begun> {
+    let stdout = std::io::stdout().as_fd().try_clone_to_owned()?;
+    let sockets = hand::receive(&UnixStream::from(stdout), seat.processes - 1)
+        .context("cannot take over the sockets of the cluster")?;
+    let mut sockets: Vec<_> = sockets.into_iter().map(Some).collect();
+    sockets.insert(seat.process, None);
+    let (feed, results) = engine::join(seat.process, sockets, workers, rules)?;
+    let mut logs = vec![Log::open(data, None)?];
+    for (data, end) in adopted {
+        logs.push(Log::open(&data, Some(end))?);
+    }
+    let Seat { process, breaks, .. } = seat;
+    Ok(Begun { logs, feed, results, checkpoint: None, seat: Some(process), breaks })
 }
 
 /// Receives on a thread of its own, so that commands that came meanwhile are taken together.
@@ -140,126 +195,188 @@ fn commands(mut node: UnixStream) -> Receiver<Command> {
 struct Told {
     /// Epochs the node waits for.
     owed: VecDeque<Epoch>,
-    /// Epochs that tell the time, each with the epoch of the dataflow it was fed in.
-    hours: VecDeque<(Epoch, Epoch)>,
+    /// Epochs that tell the time.
+    hours: VecDeque<Epoch>,
 }
 
-struct Tail {
+/// A log that is read.
+struct Log {
+    data: PathBuf,
     reader: Reader,
+    /// Events read so far.
+    events: u64,
+    /// Where it ends, if nobody writes it any more.
+    end: Option<Position>,
+}
+
+impl Log {
+    fn open(data: &Path, end: Option<Position>) -> anyhow::Result<Log> {
+        Ok(Log { data: data.to_owned(), reader: Reader::open(data)?, events: 0, end })
+    }
+}
+
+/// Feeds the logs to the dataflow.
+///
+/// While it catches up, the epochs of the log are taken together as far as that makes no difference
+/// to what is computed: the draw of the survey and the horizon depend on when, and act in epochs
+/// that tell the time. So up to each of those, and at each epoch that somebody waits for, whatever
+/// is below is read from all logs, and the epoch closed by itself.
+struct Tail {
+    logs: Vec<Log>,
     feed: Feed,
-    /// Events read so far: what orders upserts.
-    sequence: u64,
+    /// Whether other processes compute with this one, and close the same epochs.
+    shared: bool,
+    /// Whether it is this process that tells the time.
+    tells: bool,
     /// The epoch of the dataflow that is open.
-    fed_at: Epoch,
-    group: Group,
+    open: Epoch,
+    /// What the checkpoint holds is of epochs below.
+    begins_at: Epoch,
+    /// Events since that was closed.
+    taken: u64,
+    /// Events read so far.
+    read: u64,
+    /// The hours to be told, by epoch.
+    hours: VecDeque<(Epoch, Hour)>,
+    /// Epochs to be closed by themselves.
+    breaks: VecDeque<Epoch>,
     /// What is to be reported before all else.
     first: Option<Epoch>,
+    /// Events to be handed over together.
+    inputs: Vec<Input>,
     told: Arc<Mutex<Told>>,
     reports: Arc<Mutex<UnixStream>>,
 }
 
-/// Epochs of the log that the dataflow takes as one. What it computes at the end is the same: only
-/// the draw of the survey and the horizon depend on when, and they act in epochs that tell the
-/// time, which end a group.
-#[derive(Default)]
-struct Group {
-    epoch: Epoch,
-    events: u64,
-    tells_time: bool,
-}
-
 impl Tail {
-    /// Feeds the log to the dataflow as the node closes epochs, until it says stop or is gone.
-    fn follow(mut self, log: &Path, commands: &Receiver<Command>) -> anyhow::Result<()> {
+    /// Feeds the logs as the node closes epochs, until it says stop or is gone.
+    fn follow(mut self, commands: &Receiver<Command>) -> anyhow::Result<()> {
         while let Ok(command) = commands.recv() {
-            let last = commands.try_iter().last().unwrap_or(command);
-            let Command::Advance { end, epoch } = last else { break };
-            self.first.take_if(|first| *first >= epoch);
-            self.read(end).with_context(|| format!("cannot read on in {}", log.display()))?;
-            if let Some(first) = self.first.take() {
-                close_first(first, &mut self.feed, &self.told);
+            let mut last = None;
+            for command in iter::once(command).chain(commands.try_iter()) {
+                let Command::Advance { end, epoch, hours } = command else { return Ok(()) };
+                // What a checkpoint holds, it holds with its hours.
+                self.hours.extend(hours.into_iter().filter(|(at, _)| *at >= self.begins_at));
+                last = Some((end, epoch));
             }
+            let Some((end, epoch)) = last else { continue };
+            self.first.take_if(|first| *first >= epoch);
+            self.read_below(epoch, end)?;
+            self.told.lock().expect("no panic").owed.push_back(epoch);
             self.close(epoch);
         }
         Ok(())
     }
 
-    /// Closes every epoch below `epoch`, which the node waits for.
-    fn close(&mut self, epoch: Epoch) {
-        self.told.lock().expect("no panic").owed.push_back(epoch);
-        self.feed.close(epoch);
-        self.fed_at = epoch;
-        self.group = Group { epoch, ..Group::default() };
-    }
-
-    fn read(&mut self, end: Position) -> anyhow::Result<()> {
-        let mut inputs = Vec::with_capacity(BATCH_EVENTS);
+    /// Reads what is below an epoch, and stops at each that is to be closed by itself.
+    fn read_below(&mut self, epoch: Epoch, end: Position) -> anyhow::Result<()> {
         loop {
-            // The frame borrows the reader, and what is done with it needs the rest.
-            let Tail { reader, feed, sequence, fed_at, group, first, told, reports } = &mut *self;
-            let Some(frame) = reader.next_frame(end)? else { break };
-            if let Some(first) = first.take_if(|first| *first <= frame.epoch) {
-                give(feed, sequence, &mut inputs);
-                close_first(first, feed, told);
-                *fed_at = first;
-                *group = Group { epoch: first, ..Group::default() };
+            let hour = self.hours.front().map(|(at, _)| at + 1);
+            let stops = [hour, self.first, self.breaks.front().copied()];
+            let stop = stops.into_iter().flatten().min().filter(|stop| *stop <= epoch);
+            self.take_below(stop.unwrap_or(epoch), end)?;
+            let Some(stop) = stop else { return Ok(()) };
+            if hour == Some(stop) {
+                self.tell_hour();
             }
-            let full = group.tells_time || group.events >= GROUP_EVENTS;
-            if frame.epoch > group.epoch && full {
-                give(feed, sequence, &mut inputs);
-                feed.close(frame.epoch);
-                *fed_at = frame.epoch;
-                *group = Group::default();
+            if self.first.take_if(|first| *first == stop).is_some() {
+                self.close_first(stop);
             }
-            group.epoch = frame.epoch;
-            for event in frame.events() {
-                let event = event?;
-                group.events += 1;
-                if let Event::Clock(hour) = event {
-                    give(feed, sequence, &mut inputs);
-                    feed.tell(*sequence, Input::Clock(hour));
-                    *sequence += 1;
-                    if !group.tells_time {
-                        group.tells_time = true;
-                        let hour = (*fed_at, frame.epoch);
-                        told.lock().expect("no panic").hours.push_back(hour);
-                    }
-                    continue;
-                }
-                inputs.push(event.input());
-                if inputs.len() == BATCH_EVENTS {
-                    give(feed, sequence, &mut inputs);
-                }
-                let read = *sequence + inputs.len() as u64;
-                if read.is_multiple_of(READING_EVENTS) {
-                    // A node that is gone is noticed when there is nothing more to receive.
-                    let _ = say(reports, &Report::Reading { events: read });
-                }
+            if stop < epoch {
+                self.close(stop);
+            }
+            while self.breaks.pop_front_if(|at| *at <= stop).is_some() {}
+            if stop == epoch && self.hours.front().is_none_or(|(at, _)| *at >= epoch) {
+                return Ok(());
             }
         }
-        give(&mut self.feed, &mut self.sequence, &mut inputs);
+    }
+
+    /// All events of its epoch and before are fed: the next hour strikes.
+    fn tell_hour(&mut self) {
+        let Some((at, hour)) = self.hours.pop_front() else { return };
+        if self.shared {
+            // Other processes may have fed theirs at any time up to this.
+            self.close(at);
+        }
+        if self.tells {
+            self.feed.tell(hour);
+        }
+        self.told.lock().expect("no panic").hours.push_back(at);
+    }
+
+    /// Closes the epochs below `first`, and waits until that is reported: later epochs would
+    /// otherwise be taken together with it.
+    fn close_first(&mut self, first: Epoch) {
+        self.told.lock().expect("no panic").owed.push_back(first);
+        self.close(first);
+        while self.told.lock().expect("no panic").owed.contains(&first) {
+            thread::park_timeout(FIRST_WAIT);
+        }
+    }
+
+    /// Closes every epoch below `epoch`.
+    fn close(&mut self, epoch: Epoch) {
+        if epoch > self.open {
+            self.feed.close(epoch);
+            (self.open, self.taken) = (epoch, 0);
+        }
+    }
+
+    /// Feeds every event of an epoch below `stop`, log by log.
+    fn take_below(&mut self, stop: Epoch, end: Position) -> anyhow::Result<()> {
+        for log in &mut self.logs {
+            let number = log.reader.log();
+            let mut turn = Turn::default();
+            let limit = log.end.unwrap_or(end);
+            loop {
+                let frame = log.reader.next_frame_below(stop, limit);
+                let frame =
+                    frame.with_context(|| format!("cannot read on in {}", log.data.display()))?;
+                let Some(frame) = frame else { break };
+                if self.taken >= GROUP_EVENTS && frame.epoch > self.open {
+                    give(&mut self.feed, turn, &mut self.inputs);
+                    self.feed.close(frame.epoch);
+                    (self.open, self.taken) = (frame.epoch, 0);
+                }
+                self.taken += u64::from(frame.count);
+                for event in frame.events() {
+                    let input = event?.input();
+                    let now = Turn { epoch: frame.epoch, log: number, number: log.events };
+                    log.events += 1;
+                    self.read += 1;
+                    // Only reference data are asked for their turn.
+                    if matches!(input, Input::Reference(..)) && turn.epoch < now.epoch {
+                        give(&mut self.feed, turn, &mut self.inputs);
+                    }
+                    if self.inputs.is_empty() {
+                        turn = now;
+                    }
+                    // Time is told by the node, which knows it of all logs.
+                    if !matches!(input, Input::Clock(_)) {
+                        self.inputs.push(input);
+                    }
+                    if self.inputs.len() == BATCH_EVENTS {
+                        give(&mut self.feed, turn, &mut self.inputs);
+                    }
+                    if self.read.is_multiple_of(READING_EVENTS) {
+                        // A node that is gone is noticed when there is nothing more to receive.
+                        let _ = say(&self.reports, &Report::Reading { events: self.read });
+                    }
+                }
+            }
+            give(&mut self.feed, turn, &mut self.inputs);
+        }
         Ok(())
     }
 }
 
-/// Closes the epochs below `first`, and waits until that is reported: later epochs would otherwise
-/// be taken together with it.
-fn close_first(first: Epoch, feed: &mut Feed, told: &Mutex<Told>) {
-    told.lock().expect("no panic").owed.push_back(first);
-    feed.close(first);
-    while told.lock().expect("no panic").owed.contains(&first) {
-        thread::park_timeout(FIRST_WAIT);
+/// Hands over events, the first of which has this turn.
+fn give(feed: &mut Feed, turn: Turn, inputs: &mut Vec<Input>) {
+    if !inputs.is_empty() {
+        let given = std::mem::replace(inputs, Vec::with_capacity(BATCH_EVENTS));
+        feed.batch(turn, Batch::Inputs(given));
     }
-}
-
-fn give(feed: &mut Feed, sequence: &mut u64, inputs: &mut Vec<Input>) {
-    if inputs.is_empty() {
-        return;
-    }
-    let given = std::mem::replace(inputs, Vec::with_capacity(BATCH_EVENTS));
-    let count = given.len() as u64;
-    feed.batch(*sequence, Batch::Inputs(given));
-    *sequence += count;
 }
 
 /// Says how rows change, and what their digests are.
@@ -317,10 +434,10 @@ impl Reporter {
         Ok(())
     }
 
-    /// The rows of the hours fed before this epoch of the dataflow are all there.
+    /// The rows of the hours told before this epoch are all there.
     fn link_before(&mut self, epoch: Epoch) {
         let hours = &mut self.told.lock().expect("no panic").hours;
-        while let Some((_, hour)) = hours.pop_front_if(|(fed_at, _)| *fed_at < epoch) {
+        while let Some(hour) = hours.pop_front_if(|hour| *hour < epoch) {
             self.chain.link(hour);
         }
     }

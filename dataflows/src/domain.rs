@@ -8,6 +8,33 @@ use crate::id::Id;
 /// The order in which we learned things: a tick of the accepting node's clock, stamped into its log.
 pub type Epoch = u64;
 
+/// A place in the order in which events were accepted: by epoch, within an epoch by the log that
+/// has it (a cluster has several), within a log by number. Of two rows of reference data with the
+/// same key the later one holds.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Turn {
+    /// The epoch it was accepted in.
+    pub epoch: Epoch,
+    /// The number that the log carries.
+    pub log: u64,
+    /// Of events before it in its log.
+    pub number: u64,
+}
+
+impl Turn {
+    /// In the only source there is, whose events are in the order of their numbers.
+    pub fn only(number: u64) -> Turn {
+        Turn { number, ..Turn::default() }
+    }
+
+    /// So many events later in the same epoch.
+    pub fn after(self, events: u64) -> Turn {
+        Turn { number: self.number + events, ..self }
+    }
+}
+
 /// The identifier of a record of ИАС МКГУ: everything about one service given to one citizen
 /// carries it. 63 bits.
 pub type Record = u64;

@@ -11,7 +11,8 @@ use timely::dataflow::operators::vec::Partition;
 
 use crate::calendar::Hour;
 use crate::domain::{
-    Agency, Epoch, Input, Message, Record, Reference, ReferenceKey, Service, Target, Tenure, Unit,
+    Agency, Epoch, Input, Message, Record, Reference, ReferenceKey, Service, Target, Tenure, Turn,
+    Unit,
 };
 use crate::epochs::Rows;
 use crate::id::Id;
@@ -40,7 +41,7 @@ pub struct Base {
 
 /// The way into the dataflow: every worker has one, and all must be advanced alike.
 pub struct Inputs {
-    references: InputSession<Epoch, (ReferenceKey, u64, Option<Reference>), isize>,
+    references: InputSession<Epoch, (ReferenceKey, Turn, Option<Reference>), isize>,
     messages: InputSession<Epoch, (Record, Message), isize>,
     hours: InputSession<Epoch, Hour, isize>,
     hour: Hour,
@@ -53,10 +54,10 @@ pub struct Inputs {
 
 impl Inputs {
     /// Takes in one event of the open epoch. Each event enters at one worker, and all that tell
-    /// the time at the same. `sequence` orders the upserts of an epoch.
-    pub fn push(&mut self, sequence: u64, input: Input) {
+    /// the time at the same. `turn` orders the upserts, whichever worker they enter at.
+    pub fn push(&mut self, turn: Turn, input: Input) {
         match input {
-            Input::Reference(key, row) => self.references.insert((key, sequence, row)),
+            Input::Reference(key, row) => self.references.insert((key, turn, row)),
             Input::Message(record, message) => {
                 self.saw(message.received.micros());
                 self.messages.insert((record, message));

@@ -6,34 +6,34 @@ use std::collections::HashMap;
 use differential_dataflow::operators::iterate::Iterate;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Place, Reference, ReferenceKey, Unit, UnitKind};
+use crate::domain::{Place, Reference, ReferenceKey, Turn, Unit, UnitKind};
 use crate::epochs::{Rows, exchange, per_epoch};
 use crate::id::{Id, Table};
 use crate::views::PendingReason;
 use crate::world::{World, ZoneIndex};
 
-/// The rows in force: of each key the one with the greatest sequence number, unless that removed it.
+/// The rows in force: of each key the one whose turn was last, unless that removed it.
 ///
-/// - in: `(key, sequence, row or none)`, inserted only; sequences rise with epochs
+/// - in: `(key, turn, row or none)`, inserted only, in any order: logs are read side by side
 /// - out: at most one row a key
-/// - state: the row in force by key
+/// - state: what was said last by key, a removal too
 pub fn upserts<'s>(
-    entered: Rows<'s, (ReferenceKey, u64, Option<Reference>)>,
+    entered: Rows<'s, (ReferenceKey, Turn, Option<Reference>)>,
 ) -> Rows<'s, Reference> {
     use differential_dataflow::Hashable;
-    let mut rows: HashMap<ReferenceKey, Reference> = HashMap::new();
-    let entered = exchange(entered, |(key, _, _)| key.hashed());
+    let mut last_said: HashMap<ReferenceKey, (Turn, Option<Reference>)> = HashMap::new();
+    let entered = exchange(entered, |(key, ..)| key.hashed());
     per_epoch(entered, "Upserts", move |epoch, mut updates, output| {
-        updates.sort_unstable_by_key(|((key, sequence, _), _)| (*key, *sequence));
+        updates.sort_unstable_by_key(|((key, turn, _), _)| (*key, *turn));
         for same_key in updates.chunk_by(|((a, ..), _), ((b, ..), _)| a == b) {
-            let Some(((key, _, last), _)) = same_key.last() else { continue };
-            let old = match last {
-                Some(row) => rows.insert(*key, row.clone()),
-                None => rows.remove(key),
-            };
-            if old != *last {
+            let Some(((key, turn, said), _)) = same_key.last() else { continue };
+            if last_said.get(key).is_some_and(|(later, _)| later > turn) {
+                continue;
+            }
+            let old = last_said.insert(*key, (*turn, said.clone())).and_then(|(_, row)| row);
+            if old != *said {
                 output.extend(old.map(|row| (row, epoch, -1)));
-                output.extend(last.clone().map(|row| (row, epoch, 1)));
+                output.extend(said.clone().map(|row| (row, epoch, 1)));
             }
         }
     })

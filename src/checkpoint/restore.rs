@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use dataflows::domain::{Epoch, Input};
+use dataflows::domain::{Epoch, Input, Turn};
 use dataflows::graph::Base;
 use dataflows::views::Row;
 
@@ -59,18 +59,17 @@ pub fn restore(
     };
     let (mut feed, results) = engine::start(workers, rules, base);
     feed.close(head.epoch);
-    feed.batch(0, Batch::Seen(head.latest));
+    feed.batch(Turn::default(), Batch::Seen(head.latest));
     if let Some(hour) = head.hour {
-        feed.tell(0, Input::Clock(hour));
+        feed.tell(hour);
     }
-    let mut sequence = 0;
+    // Every row of the past has another key, and all that comes later has a later turn.
+    let turn = Turn::default();
     while let Some(part) = next {
         match part {
             Part::References(rows) => {
-                let count = rows.len() as u64;
                 let rows = rows.into_iter().map(|row| Input::Reference(row.key(), Some(row)));
-                feed.batch(sequence, Batch::Inputs(rows.collect()));
-                sequence += count;
+                feed.batch(turn, Batch::Inputs(rows.collect()));
             }
             Part::Open(records) => {
                 let messages = records.into_iter().flat_map(|(record, messages)| {
@@ -79,12 +78,12 @@ pub fn restore(
                 let mut messages: Vec<Input> = messages.collect();
                 while !messages.is_empty() {
                     let rest = messages.split_off(messages.len().min(BATCH_EVENTS));
-                    feed.batch(sequence, Batch::Inputs(std::mem::replace(&mut messages, rest)));
+                    feed.batch(turn, Batch::Inputs(std::mem::replace(&mut messages, rest)));
                 }
             }
             Part::Settled(outcomes) => {
                 let outcomes = outcomes.into_iter().map(|(outcome, n)| (outcome, n as isize));
-                feed.batch(sequence, Batch::Settled(outcomes.collect()));
+                feed.batch(turn, Batch::Settled(outcomes.collect()));
             }
             Part::Head(_) | Part::Drawn(_) | Part::Closed(_) => {}
         }

@@ -15,6 +15,12 @@ pub enum ReadError {
         /// The data directory.
         data: PathBuf,
     },
+    /// One log was to be read twice, and its events counted so.
+    #[error("the log in {} is given twice, perhaps as a copy", data.display())]
+    Twice {
+        /// The data directory.
+        data: PathBuf,
+    },
     /// A segment is gone: there is neither its file nor one in the archive.
     #[error("log segment {segment:04} is missing")]
     Missing {
@@ -115,7 +121,20 @@ impl Reader {
     /// # Errors
     /// What stands before the limit is not what was written. The reader stays where it is.
     pub fn next_frame(&mut self, limit: Position) -> Result<Option<Frame<'_>>, ReadError> {
-        let advanced = self.advance(limit.segment, limit.offset)?;
+        self.next_frame_below(u64::MAX, limit)
+    }
+
+    /// The next frame before `limit` if it is of an epoch below `epoch`; `None` where it is not, or
+    /// there is none.
+    ///
+    /// # Errors
+    /// As [`Reader::next_frame`].
+    pub fn next_frame_below(
+        &mut self,
+        epoch: u64,
+        limit: Position,
+    ) -> Result<Option<Frame<'_>>, ReadError> {
+        let advanced = self.advance_below(epoch, limit.segment, limit.offset)?;
         Ok(advanced.then(|| self.frame()))
     }
 
@@ -129,16 +148,21 @@ impl Reader {
         self.current.epoch
     }
 
-    pub(super) fn log(&self) -> u64 {
+    /// The number that all files of the log carry.
+    pub fn log(&self) -> u64 {
         self.log
     }
 
     /// Makes the next frame current. `false` at byte `until` of the segment `last`.
     pub(super) fn advance(&mut self, last: u32, until: u64) -> Result<bool, ReadError> {
+        self.advance_below(u64::MAX, last, until)
+    }
+
+    fn advance_below(&mut self, epoch: u64, last: u32, until: u64) -> Result<bool, ReadError> {
         while self.position.segment < last {
             self.window.skip_to(self.position.offset);
             if !self.window.fill(1, u64::MAX)?.is_empty() {
-                return self.load(u64::MAX).map(|()| true);
+                return self.load(epoch, u64::MAX);
             }
             self.next_segment()?;
         }
@@ -146,11 +170,12 @@ impl Reader {
             return Ok(false);
         }
         self.window.skip_to(self.position.offset);
-        self.load(until).map(|()| true)
+        self.load(epoch, until)
     }
 
-    /// Makes the frame at the position current if it is whole and the one to come.
-    fn load(&mut self, until: u64) -> Result<(), ReadError> {
+    /// Makes the frame at the position current if it is whole and the one to come. `false`, and
+    /// nothing of it looked at but its head, where it is not of an epoch below `epoch`.
+    fn load(&mut self, epoch: u64, until: u64) -> Result<bool, ReadError> {
         let Position { segment, offset, sequence } = self.position;
         let damage = |fault| ReadError::Corrupt(Damage { segment, byte: offset, fault });
         let short = |expected: usize, found: usize| {
@@ -160,6 +185,9 @@ impl Reader {
         let head = bytes.first_chunk().ok_or_else(|| short(HEADER_BYTES, bytes.len()))?;
         let header = FrameHeader::decode(head, self.log).map_err(damage)?;
         header.follows(sequence, self.current.epoch).map_err(damage)?;
+        if header.epoch >= epoch {
+            return Ok(false);
+        }
         let length = HEADER_BYTES + header.bytes as usize;
         let bytes = self.window.fill(length, until)?;
         let frame = bytes.get(..length).ok_or_else(|| short(length, bytes.len()))?;
@@ -169,7 +197,7 @@ impl Reader {
         self.current = header;
         self.position.offset += length as u64;
         self.position.sequence += 1;
-        Ok(())
+        Ok(true)
     }
 
     fn next_segment(&mut self) -> Result<(), ReadError> {

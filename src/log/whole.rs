@@ -134,6 +134,11 @@ impl Whole {
         self.last
     }
 
+    /// The last frame that was read.
+    pub(super) fn frame(&self) -> Frame<'_> {
+        self.reader.frame()
+    }
+
     /// Epoch of the last frame that was read, 0 before the first.
     pub(super) fn epoch(&self) -> u64 {
         self.reader.epoch()
@@ -147,7 +152,7 @@ impl Whole {
         self.mark.is_some()
     }
 
-    fn advance(&mut self) -> Result<bool, ReadError> {
+    pub(super) fn advance(&mut self) -> Result<bool, ReadError> {
         if self.torn.is_some() {
             return Ok(false);
         }

@@ -248,6 +248,11 @@ impl Writer {
         self.position
     }
 
+    /// The number that all files of the log carry.
+    pub fn log(&self) -> u64 {
+        self.log
+    }
+
     /// Epoch of the last frame, 0 if there is none.
     pub fn epoch(&self) -> u64 {
         self.epoch

@@ -5,7 +5,8 @@
 //! failure of a write ends the node, because what the disk holds is then unknown.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -16,13 +17,16 @@ use tracing::{info, warn};
 use super::status::{Closing, Kept, LogStage, Status};
 use super::supervise::Supervisor;
 use crate::checkpoint::{self, Head};
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, Told};
 use crate::config::Config;
 use crate::door::{NotWritten, Submission};
 use crate::event::Event;
 use crate::log::{
-    self, AppendError, FrameBuilder, OpenError, Opened, Options, ReadError, Reader, Torn, Writer,
+    self, AppendError, FrameBuilder, OpenError, Opened, Options, Position, ReadError, Reader, Torn,
+    Writer,
 };
+use crate::mesh::lead::Leader;
+use crate::mesh::{Found, Mesh};
 
 /// How often epochs are closed where nothing comes in, so that progress can be seen.
 const IDLE: Duration = Duration::from_secs(1);
@@ -32,6 +36,8 @@ const IDLE: Duration = Duration::from_secs(1);
 pub enum Work {
     /// Append these events.
     Write(Submission),
+    /// Close the epochs that the first node has told.
+    Pace,
     /// Close the log: nothing comes after.
     Finish,
 }
@@ -45,6 +51,14 @@ pub enum LogError {
     /// It cannot be written any more.
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// The log of a node that is no more cannot be taken over.
+    #[error("cannot adopt {}", data.display())]
+    Adopted {
+        /// Its data directory.
+        data: PathBuf,
+        /// Why not.
+        source: Box<OpenError>,
+    },
     /// Nobody can say whether there are checkpoints.
     #[error("cannot list {}", directory.display())]
     Checkpoints {
@@ -55,37 +69,67 @@ pub enum LogError {
     },
 }
 
+/// What the log's thread works with.
+#[derive(Debug)]
+pub struct Post<'a> {
+    /// The configuration of the node.
+    pub config: &'a Config,
+    /// What is told how the log stands.
+    pub status: &'a Status,
+    /// What is told what there is to compute.
+    pub supervisor: &'a Supervisor,
+    /// What others say of the epoch.
+    pub told: Arc<Told>,
+    /// The cluster, if this node is one of several.
+    pub mesh: Option<&'a Mesh>,
+}
+
 /// Opens the log, and appends what comes until it is told to finish.
 ///
 /// # Errors
 /// [`LogError`]; nothing unanswered is then known to be durable.
-pub fn run(
-    config: &Config,
-    queue: &Receiver<Work>,
-    status: &Status,
-    supervisor: &Supervisor,
-) -> Result<(), LogError> {
+pub fn run(post: &Post<'_>, queue: &Receiver<Work>) -> Result<(), LogError> {
+    let Post { config, status, supervisor, told, mesh } = post;
     status.log(LogStage::Recovering { checked: 0, of: 0 });
     let options = Options { segment_bytes: config.log.segment_bytes };
     let progress = |checked, of| status.log(LogStage::Recovering { checked, of });
-    let from = vouched(config)?;
+    // What others have sent in is in no checkpoint of this node.
+    let from = if mesh.is_some() { None } else { vouched(config)? };
     let position = from.as_ref().map(|head| head.position);
     let (writer, opened) = Writer::open(&config.data, options, position, progress)?;
-    let events = counted(&opened, from.as_ref(), config)?;
-    report(&opened, events);
+    let mut tail = Tail::of(&config.data, from.as_ref(), opened.position)?;
+    let mut logs = vec![writer.log()];
+    let mut adopted = Vec::new();
+    for data in &config.cluster.adopt {
+        let adopting = |source| LogError::Adopted { data: data.clone(), source: Box::new(source) };
+        // Opening is recovery, and nobody else may write there as long as this node runs.
+        let (writer, found) = Writer::open(data, options, None, progress).map_err(adopting)?;
+        let more = Tail::of(data, None, found.position)?;
+        info!("{} is read too: {} events", data.display(), more.events);
+        told.at_least(found.epoch);
+        tail.events += more.events;
+        tail.hours.extend(more.hours);
+        logs.push(writer.log());
+        adopted.push((data.clone(), found.position, writer));
+    }
+    report(&opened, tail.events);
     if let Some(head) = &from {
         status.checkpoint(Kept { epoch: head.epoch, events: head.events });
     }
-    status.found(events);
-    status.metrics.log_events.set(events as i64);
+    status.found(tail.events);
+    status.metrics.log_events.set(tail.events as i64);
     status.metrics.log_bytes.set(opened.bytes as i64);
     status.metrics.log_segments.set(i64::from(opened.segments));
+    supervisor.hours(&tail.hours);
+    supervisor.adopt(adopted.iter().map(|(data, end, _)| (data.clone(), *end)).collect());
     status.log(LogStage::Open);
+    if let Some(mesh) = mesh {
+        mesh.found(Found { hours: tail.hours, logs });
+    }
     let mut thread = LogThread {
-        clock: Clock::new(config.epoch_ms, opened.epoch),
+        clock: Clock::new(config.epoch_ms, opened.epoch, Arc::clone(told)),
         writer,
-        status,
-        supervisor,
+        post,
         frame: FrameBuilder::new(),
         hour: None,
         latest: opened.epoch,
@@ -119,15 +163,36 @@ fn vouched(config: &Config) -> Result<Option<Head>, LogError> {
     Ok(chosen.map(|(_, head)| head))
 }
 
-/// Events of the whole log: those the checkpoint stands for, and those after it.
-fn counted(opened: &Opened, from: Option<&Head>, config: &Config) -> Result<u64, LogError> {
-    let Some(head) = from else { return Ok(opened.events) };
-    let mut reader = Reader::open_at(&config.data, head.position).map_err(OpenError::from)?;
-    let mut events = head.events;
-    while let Some(frame) = reader.next_frame(opened.position).map_err(OpenError::from)? {
-        events += u64::from(frame.count);
+/// What a log holds after what a checkpoint stands for.
+#[derive(Debug, Default)]
+struct Tail {
+    /// Events of the whole log.
+    events: u64,
+    /// The hours it tells.
+    hours: Vec<(Epoch, Hour)>,
+}
+
+impl Tail {
+    fn of(data: &Path, from: Option<&Head>, end: Position) -> Result<Tail, LogError> {
+        let mut tail = Tail { events: from.map_or(0, |head| head.events), ..Tail::default() };
+        let reader = match from {
+            Some(head) => Reader::open_at(data, head.position),
+            None => Reader::open(data),
+        };
+        let mut reader = reader.map_err(OpenError::from)?;
+        while let Some(frame) = reader.next_frame(end).map_err(OpenError::from)? {
+            tail.events += u64::from(frame.count);
+            // The hour is a frame of its own.
+            if frame.count == 1
+                && let Some(event) = frame.events().next()
+                && let Event::Clock(hour) =
+                    event.map_err(|error| OpenError::from(ReadError::from(error)))?
+            {
+                tail.hours.push((frame.epoch, hour));
+            }
+        }
+        Ok(tail)
     }
-    Ok(events)
 }
 
 fn report(opened: &Opened, events: u64) {
@@ -144,8 +209,7 @@ fn report(opened: &Opened, events: u64) {
 struct LogThread<'a> {
     clock: Clock,
     writer: Writer,
-    status: &'a Status,
-    supervisor: &'a Supervisor,
+    post: &'a Post<'a>,
     /// The frame that is being made.
     frame: FrameBuilder,
     /// The hour that was logged last.
@@ -172,32 +236,63 @@ impl LogThread<'_> {
             };
             match work {
                 Ok(Work::Write(first)) => next = self.commit(first, queue)?,
+                // What there is to do for it, every round does.
+                Ok(Work::Pace) => {}
                 Ok(Work::Finish) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
 
-    /// Logs the hour when it is another one, and closes epochs when they are over.
+    /// Logs the hour when it is another one, and closes epochs when they are over: by this node's
+    /// clock, or where another leads, by what that has told.
     fn tick(&mut self) -> Result<(), LogError> {
+        let epoch = match self.post.mesh {
+            None => self.clock.epoch(),
+            Some(mesh) if mesh.leader().is_some() => self.clock.epoch(),
+            Some(_) => {
+                let told = self.post.told.epoch();
+                if told > self.open {
+                    self.close(told);
+                }
+                return Ok(());
+            }
+        };
         let hour = clock::hour();
         if self.hour.is_none_or(|logged| logged < hour) {
             self.frame.clear();
             self.frame.push(&Event::Clock(hour)).expect("an empty frame has room");
-            if self.append()?.is_ok() {
+            if let Ok(epoch) = self.append()? {
                 self.hour = Some(hour);
+                self.post.supervisor.hours(&[(epoch, hour)]);
+                if let Some(leader) = self.leader() {
+                    leader.hour(epoch, hour);
+                }
             }
         }
-        let epoch = self.clock.epoch();
-        let due = self.dirty || self.closed_at.elapsed() >= IDLE;
+        // In a cluster others may have something where this one has nothing.
+        let idle = if self.post.mesh.is_some() { Duration::ZERO } else { IDLE };
+        let due = self.dirty || self.closed_at.elapsed() >= idle;
         if due && epoch > self.latest.max(self.open) {
-            self.open = epoch;
-            self.dirty = false;
-            self.closed_at = Instant::now();
-            self.status.metrics.epoch_closed.set(epoch as i64);
-            self.supervisor.close(self.writer.position(), Closing::now(epoch));
+            self.close(epoch);
+            if let Some(leader) = self.leader() {
+                leader.pace(epoch);
+            }
         }
         Ok(())
+    }
+
+    /// Closes every epoch below `epoch`: no frame of one will come.
+    fn close(&mut self, epoch: Epoch) {
+        self.open = epoch;
+        self.dirty = false;
+        self.closed_at = Instant::now();
+        self.post.status.metrics.epoch_closed.set(epoch as i64);
+        self.post.supervisor.close(self.writer.position(), Closing::now(epoch));
+    }
+
+    fn leader(&self) -> Option<&Leader> {
+        self.post.mesh.and_then(Mesh::leader)
     }
 
     /// Appends `first` and all that waits behind it as one frame, and answers. Returns what was
@@ -222,7 +317,7 @@ impl LogThread<'_> {
         }
         let written = self.append()?;
         if written.is_ok() {
-            self.status.accepted(u64::from(self.frame.events()));
+            self.post.status.accepted(u64::from(self.frame.events()));
         }
         for submission in group {
             // A sender that went away does not hear of it, and will send the same again.
@@ -242,7 +337,7 @@ impl LogThread<'_> {
         let full = matches!(appended, Err(AppendError::Full(_)));
         if full != self.full {
             self.full = full;
-            self.status.log(if full { LogStage::Full } else { LogStage::Open });
+            self.post.status.log(if full { LogStage::Full } else { LogStage::Open });
             match full {
                 true => warn!("the disk is full: batches are turned away until there is room"),
                 false => info!("there is room on the disk again: batches are accepted"),
@@ -252,7 +347,7 @@ impl LogThread<'_> {
             Ok(position) => {
                 self.latest = epoch;
                 self.dirty = true;
-                let metrics = &self.status.metrics;
+                let metrics = &self.post.status.metrics;
                 metrics.committed(self.frame.events(), started.elapsed());
                 metrics.log_events.inc_by(i64::from(self.frame.events()));
                 metrics.log_bytes.set(self.writer.bytes() as i64);

@@ -7,6 +7,7 @@
 //! "bytes", "segments"}, "subscribers"}`, where `epoch`, `epoch_at_ms` (milliseconds since 1970)
 //! and `age_ms` are null until the first epoch is complete, and `accepted` counts from the start.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
@@ -25,6 +26,8 @@ use super::supervise::Supervisor;
 use crate::door::Door;
 use crate::http::live::Live;
 use crate::http::problem::{self, Problem};
+use crate::mesh::lead::{Member, Roster};
+use crate::mesh::{self, Mesh};
 use crate::rules::Rules;
 use crate::views::Served;
 
@@ -41,6 +44,10 @@ pub struct Health {
     pub served: Arc<Served>,
     /// For how many subscribers there are.
     pub live: Arc<Live>,
+    /// The cluster, if there is one.
+    pub mesh: Option<Arc<Mesh>>,
+    /// Where the node listens.
+    pub address: SocketAddr,
     /// The rules in force.
     pub rules: Rules,
 }
@@ -66,6 +73,7 @@ pub fn routes(health: Arc<Health>) -> Router {
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/digests", get(digests))
+        .route("/v1/cluster", get(cluster))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, no_store))
         .with_state(health)
@@ -133,6 +141,72 @@ async fn status(State(health): State<Arc<Health>>) -> Json<Value> {
         "subscribers": health.live.subscribers(),
         "accepted_per_second": standing.per_second(),
     }))
+}
+
+/// `/v1/cluster`: `{"process", "hosts", "linked", "generation", "phase", "ended", "error",
+/// "frontier": {"process", "why"} or null, "nodes": […]}`. A node is `{"process", "address",
+/// "connected", "age_ms", "http", "epoch", "asked", "served", "log", "worker", "log_events",
+/// "log_bytes", "restarts", "error"}`, with nulls after `connected` for one that has not been there.
+///
+/// All of it is what the first node tells twice a second; `linked` is false while that is away, and
+/// then a node knows only itself. A node without a cluster is the only one of its own.
+async fn cluster(State(health): State<Arc<Health>>) -> Json<Value> {
+    let roster = health.mesh.as_ref().and_then(|mesh| mesh.roster());
+    let (process, hosts) = match &health.mesh {
+        Some(mesh) => {
+            let (process, hosts) = mesh.place();
+            (process, hosts.to_vec())
+        }
+        None => (0, vec![health.address.to_string()]),
+    };
+    let linked = roster.is_some() || health.mesh.is_none();
+    let own = || {
+        let own = health.own();
+        let nodes = hosts.iter().enumerate().map(|(n, address)| Member {
+            address: address.clone(),
+            connected: n == process,
+            standing: (n == process).then(|| own.clone()),
+            age_ms: 0,
+        });
+        let phase = if linked { "running" } else { "unknown" };
+        Roster { phase: phase.to_owned(), nodes: nodes.collect(), ..Roster::default() }
+    };
+    let Roster { generation, phase, ended, error, nodes, frontier } = roster.unwrap_or_else(own);
+    let nodes: Vec<Value> = nodes
+        .iter()
+        .enumerate()
+        .map(|(process, node)| {
+            let mut json = json!({
+                "process": process,
+                "address": node.address,
+                "connected": node.connected,
+                "age_ms": node.standing.as_ref().map(|_| node.age_ms),
+            });
+            let standing = json!(node.standing.clone().unwrap_or_default());
+            for (key, value) in standing.as_object().into_iter().flatten() {
+                json[key] = if node.standing.is_some() { value.clone() } else { Value::Null };
+            }
+            json
+        })
+        .collect();
+    Json(json!({
+        "process": process,
+        "hosts": hosts,
+        "linked": linked,
+        "generation": generation,
+        "phase": phase,
+        "ended": ended,
+        "error": error,
+        "frontier": frontier.map(|(process, why)| json!({ "process": process, "why": why })),
+        "nodes": nodes,
+    }))
+}
+
+impl Health {
+    /// How this node stands.
+    fn own(&self) -> mesh::Standing {
+        mesh::Standing::of(&self.status, &self.supervisor, self.address)
+    }
 }
 
 /// Which epoch, the last complete one if none is given.

@@ -30,12 +30,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::clock::Told;
 use crate::config::{Config, Flags, History};
 use crate::dashboard;
 use crate::door::{self, Door};
 use crate::http::listen::Bounded;
 use crate::http::live::Live;
 use crate::http::{self, problem};
+use crate::mesh::Mesh;
 use crate::views::{Bounds, Served};
 use checkpoints::Maker;
 use commit::{LogError, Work};
@@ -65,6 +67,12 @@ pub struct ServeArgs {
     /// Threads of the dataflow, also OTKLIK_WORKERS [default: 1]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
+    /// The nodes of the cluster, each as the others reach it, also OTKLIK_CLUSTER_HOSTS
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
+    hosts: Option<Vec<String>>,
+    /// Which of them this is, from 0, also OTKLIK_CLUSTER_PROCESS
+    #[arg(long, value_name = "I")]
+    process: Option<usize>,
 }
 
 /// Why a node does not run, or not any more.
@@ -78,6 +86,9 @@ pub enum NodeError {
         /// Why.
         source: io::Error,
     },
+    /// Other nodes cannot be listened to.
+    #[error("cannot take part in the cluster")]
+    Mesh(#[source] io::Error),
     /// A thread cannot be had.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -91,8 +102,8 @@ pub enum NodeError {
 /// # Errors
 /// The configuration is wrong, or [`NodeError`].
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    let ServeArgs { config, data, listen, workers } = args.clone();
-    let flags = Flags { listen, data, workers };
+    let ServeArgs { config, data, listen, workers, hosts, process } = args.clone();
+    let flags = Flags { listen, data, workers, hosts, process };
     let config = Config::load(config.as_deref(), std::env::vars(), flags)?;
     let program = std::env::current_exe().context("cannot find the program's own file")?;
     allow_files();
@@ -164,12 +175,24 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
     let (log, queue) = sync_channel(config.limits.requests);
     let door = Arc::new(Door::new(config.limits.clone(), log.clone(), Arc::clone(&status)));
     let live = Arc::new(Live::new(&config.live, config.epoch_ms, stop.child_token()));
+    let told = Arc::new(Told::default());
+    // What is served of an epoch stays true: whatever the clock says, events are of later ones.
+    told.at_least(served.goes_on_from().map_or(0, |epoch| epoch + 1));
+    let mesh = if config.cluster.is_set() {
+        let parts = (Arc::clone(&told), Arc::clone(&status), Arc::clone(&supervisor));
+        let mesh = Mesh::start(&config, address, parts.0, parts.1, parts.2, log.clone());
+        Some(mesh.map_err(NodeError::Mesh)?)
+    } else {
+        None
+    };
     let health = Arc::new(Health {
         status: Arc::clone(&status),
         door: Arc::clone(&door),
         supervisor: Arc::clone(&supervisor),
         served: Arc::clone(&served),
         live: Arc::clone(&live),
+        mesh: mesh.clone(),
+        address,
         rules: config.rules.clone(),
     });
     let routes = http::routes(Arc::clone(&served), live)
@@ -183,32 +206,49 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
     let config = Arc::new(config);
     let log_ended = {
         let (config, status) = (Arc::clone(&config), Arc::clone(&status));
-        let supervisor = Arc::clone(&supervisor);
-        thread("log", move || commit::run(&config, &queue, &status, &supervisor))?
+        let (supervisor, mesh) = (Arc::clone(&supervisor), mesh.clone());
+        thread("log", move || {
+            let mesh = mesh.as_deref();
+            let (config, status, supervisor) = (&config, &status, &supervisor);
+            commit::run(&commit::Post { config, status, supervisor, told, mesh }, &queue)
+        })?
     };
     let maker = Maker::default();
     let made = {
         let (config, status) = (Arc::clone(&config), Arc::clone(&status));
         let (supervisor, maker, program) =
             (Arc::clone(&supervisor), maker.clone(), program.clone());
+        // A node of a cluster has only a part of what a record's fate depends on.
+        let is_alone = mesh.is_none();
         thread("checkpoints", move || {
+            if !is_alone {
+                return;
+            }
             checkpoints::run(&config, &program, &status, &supervisor, &maker);
         })?
     };
     let worker_ended = {
         let (served, status) = (Arc::clone(&served), Arc::clone(&status));
-        let supervisor = Arc::clone(&supervisor);
+        let (supervisor, mesh) = (Arc::clone(&supervisor), mesh.clone());
         thread("supervisor", move || {
             supervisor.run(&Post {
                 config: &config,
                 program: &program,
                 served: &served,
                 status: &status,
+                mesh: mesh.as_deref(),
             });
         })?
     };
-    let parts =
-        Parts { stop: stop.clone(), status: Arc::clone(&status), supervisor, log, maker, made };
+    let parts = Parts {
+        stop: stop.clone(),
+        status: Arc::clone(&status),
+        supervisor,
+        mesh,
+        log,
+        maker,
+        made,
+    };
     let ended = tokio::spawn(parts.until_the_end(listener, routes, log_ended, worker_ended));
     Ok(Running { address, served, status, stop, ended })
 }
@@ -268,6 +308,7 @@ struct Parts {
     stop: CancellationToken,
     status: Arc<Status>,
     supervisor: Arc<Supervisor>,
+    mesh: Option<Arc<Mesh>>,
     log: SyncSender<Work>,
     maker: Maker,
     made: oneshot::Receiver<()>,
@@ -303,6 +344,9 @@ impl Parts {
             }
         };
         self.supervisor.stop();
+        if let Some(mesh) = &self.mesh {
+            mesh.stop();
+        }
         self.maker.kill();
         if tokio::time::timeout(THREADS_GRACE, self.made).await.is_err() {
             warn!("the process that makes a checkpoint did not end, and is left to itself");

@@ -5,7 +5,7 @@
 //! log and reports every row, so nothing it may have said before needs to be known. Until then the last complete epoch is served,
 //! and the door goes on as if nothing had happened.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufReader};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
@@ -17,15 +17,17 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dataflows::calendar::Hour;
 use dataflows::domain::Epoch;
 use dataflows::views::{Row, View};
 use tracing::{error, info};
 
 use super::status::{Closing, Status, WorkerStage};
 use crate::chain::Chain;
-use crate::config::Config;
+use crate::config::{Config, Worker};
 use crate::log::Position;
-use crate::protocol::{self, Command, Report};
+use crate::mesh::{Generation, Mesh, hand};
+use crate::protocol::{self, Command, Report, Seat};
 use crate::views::Served;
 
 /// The first wait before a worker is started again; each time after doubles it.
@@ -52,8 +54,15 @@ struct State {
     owed: VecDeque<(Position, Closing)>,
     /// The epoch it was told to close last.
     asked: Option<Epoch>,
-    /// When it was last heard of.
+    /// Every hour that is told since what it may begin with, by epoch.
+    hours: BTreeMap<Epoch, Hour>,
+    /// Data directories of nodes that are no more, and where their logs end.
+    adopted: Vec<(PathBuf, Position)>,
+    /// The latest generation of the cluster that is over, and why.
+    over: Option<(u64, String)>,
+    /// When it last said something of what it computes, and when anything at all.
     heard: Instant,
+    alive: Instant,
     /// Why it will not be heard of any more.
     lost: Option<String>,
     /// Whether somebody waits for the next [`Moment`], and the one that is there for him.
@@ -78,7 +87,7 @@ pub struct Moment {
 
 /// What there is to do for a worker.
 enum Next {
-    Close(Position, Epoch),
+    Close(Position, Epoch, Vec<(Epoch, Hour)>),
     Stop,
     /// End it, for this reason.
     Replace(String),
@@ -95,6 +104,8 @@ pub struct Post<'a> {
     pub served: &'a Served,
     /// What is told how the worker stands.
     pub status: &'a Status,
+    /// The cluster, if the worker is one of several.
+    pub mesh: Option<&'a Mesh>,
 }
 
 impl Default for Supervisor {
@@ -104,7 +115,11 @@ impl Default for Supervisor {
             first: None,
             owed: VecDeque::new(),
             asked: None,
+            hours: BTreeMap::new(),
+            adopted: Vec::new(),
+            over: None,
             heard: Instant::now(),
+            alive: Instant::now(),
             lost: None,
             wanted: false,
             moment: None,
@@ -120,6 +135,27 @@ impl Supervisor {
     pub fn close(&self, end: Position, closing: Closing) {
         self.lock().latest = Some((end, closing));
         self.changed.notify_all();
+    }
+
+    /// These hours are told, each in its epoch: before the log closes that.
+    pub fn hours(&self, hours: &[(Epoch, Hour)]) {
+        self.lock().hours.extend(hours.iter().copied());
+    }
+
+    /// These data directories of nodes that are no more are read too, up to where they end.
+    pub fn adopt(&self, adopted: Vec<(PathBuf, Position)>) {
+        self.lock().adopted = adopted;
+    }
+
+    /// This generation of the cluster is over: its worker is to end.
+    pub fn abandon(&self, generation: u64, reason: &str) {
+        self.lock().over = Some((generation, reason.to_owned()));
+        self.changed.notify_all();
+    }
+
+    /// The epoch that the worker was told to close last.
+    pub fn asked(&self) -> Option<Epoch> {
+        self.lock().asked
     }
 
     /// Makes [`Supervisor::run`] stop the worker and return.
@@ -166,17 +202,30 @@ impl Supervisor {
     pub fn run(&self, post: &Post<'_>) {
         let wait_max = Duration::from_millis(post.config.worker.restart_ms_max);
         let mut failures = 0;
-        while self.wait_to_start(wait_before(failures, wait_max)) {
+        loop {
+            // In a cluster the first node waits, for all.
+            let pause = post.mesh.map_or(wait_before(failures, wait_max), |_| Duration::ZERO);
+            if !self.wait_to_start(pause) {
+                return;
+            }
+            let generation = match post.mesh.map(Mesh::next_generation) {
+                Some(None) => return,
+                begun => begun.flatten(),
+            };
             if failures > 0 {
                 post.status.metrics.worker_restarts.inc();
             }
             let started = Instant::now();
-            let outcome = self.keep(post);
+            let number = generation.as_ref().map(|generation| generation.number);
+            let outcome = self.keep(post, generation);
             post.status.worker_ended();
             if self.lock().stopping {
                 return;
             }
             let reason = outcome.unwrap_or_else(|error| format!("it cannot be started: {error}"));
+            if let (Some(mesh), Some(number)) = (post.mesh, number) {
+                mesh.ended(number, &reason);
+            }
             error!("the worker is started again, the last figures stay: {reason}");
             failures = if started.elapsed() > 2 * wait_max { 1 } else { failures + 1 };
         }
@@ -200,16 +249,36 @@ impl Supervisor {
     }
 
     /// Runs one worker to its end; returns why it ended.
-    fn keep(&self, post: &Post<'_>) -> io::Result<String> {
+    fn keep(&self, post: &Post<'_>, generation: Option<Generation>) -> io::Result<String> {
         let (ours, theirs) = UnixStream::pair()?;
+        // The other way out of the worker: the way in for its connections to the others.
+        let (handing, taking) = UnixStream::pair()?;
+        let stdout = match generation {
+            Some(_) => Stdio::from(OwnedFd::from(taking)),
+            None => Stdio::null(),
+        };
         // A group of its own, so that Ctrl-C in a terminal reaches the node only, and in order.
         let mut child = Process::new(post.program)
             .arg("worker")
             .stdin(OwnedFd::from(theirs))
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .process_group(0)
             .spawn()?;
         info!("worker {} computes from the log", child.id());
+        let number = generation.as_ref().map_or(0, |generation| generation.number);
+        let seat = match generation {
+            Some(Generation { seat, sockets, .. }) => {
+                // Without them it ends by itself, and is replaced.
+                if let Err(error) = hand::send(&handing, &sockets) {
+                    error!("the worker does not get its connections: {error}");
+                }
+                Some(seat)
+            }
+            None => None,
+        };
+        if let Some(mesh) = post.mesh {
+            mesh.started(number);
+        }
         post.status.worker_started(child.id());
         {
             let mut state = self.lock();
@@ -218,7 +287,8 @@ impl Supervisor {
             let goes_on = post.served.goes_on_from().map(|epoch| epoch + 1);
             let first = goes_on.filter(|upper| latest.is_some_and(|latest| *upper < latest));
             state.first = first.map(|upper| Closing::past(upper, upper * post.config.epoch_ms));
-            (state.asked, state.lost, state.heard) = (None, None, Instant::now());
+            (state.asked, state.lost) = (None, None);
+            (state.heard, state.alive) = (Instant::now(), Instant::now());
         }
         let reason = thread::scope(|scope| {
             scope.spawn(|| {
@@ -229,7 +299,7 @@ impl Supervisor {
                 self.lock().lost = Some(lost);
                 self.changed.notify_all();
             });
-            let told = self.tell(&ours, post);
+            let told = self.tell(&ours, post, seat, number);
             let reason = told.unwrap_or_else(|error| format!("it cannot be told: {error}"));
             // Ends the listener, whoever else may hold the other end.
             end(&mut child);
@@ -241,16 +311,25 @@ impl Supervisor {
     }
 
     /// Tells the worker what to do until it is lost or the node stops; returns why that is.
-    fn tell(&self, mut stream: &UnixStream, post: &Post<'_>) -> io::Result<String> {
+    fn tell(
+        &self,
+        mut stream: &UnixStream,
+        post: &Post<'_>,
+        seat: Option<Seat>,
+        generation: u64,
+    ) -> io::Result<String> {
         let Config { data, workers, rules, worker, .. } = post.config;
-        let first = self.lock().first.map(|closing| closing.upper);
-        let (log, rules) = (data.clone(), rules.clone());
-        let start = Command::Start { log, workers: *workers, rules, first };
+        let (first, adopted) = {
+            let state = self.lock();
+            (state.first.map(|closing| closing.upper), state.adopted.clone())
+        };
+        let (data, workers, rules) = (data.clone(), *workers, rules.clone());
+        let start = Command::Start { data, adopted, workers, rules, first, seat };
         protocol::send(&mut stream, &start)?;
         loop {
-            match self.next(worker.epochs_owed, Duration::from_secs(worker.silent_seconds)) {
-                Next::Close(end, epoch) => {
-                    protocol::send(&mut stream, &Command::Advance { end, epoch })?;
+            match self.next(worker, generation) {
+                Next::Close(end, epoch, hours) => {
+                    protocol::send(&mut stream, &Command::Advance { end, epoch, hours })?;
                 }
                 Next::Stop => {
                     protocol::send(&mut stream, &Command::Stop)?;
@@ -263,10 +342,18 @@ impl Supervisor {
     }
 
     /// Waits for something to do.
-    fn next(&self, owed_max: usize, silence_max: Duration) -> Next {
+    fn next(&self, limits: &Worker, generation: u64) -> Next {
+        let silence_max = Duration::from_secs(limits.silent_seconds);
+        let hang_max = Duration::from_secs(limits.hang_seconds);
         let mut state = self.lock();
         loop {
             if let Some(reason) = &state.lost {
+                return Next::Replace(reason.clone());
+            }
+            if let Some((over, reason)) = &state.over
+                && *over >= generation
+                && generation > 0
+            {
                 return Next::Replace(reason.clone());
             }
             if state.stopping {
@@ -274,20 +361,27 @@ impl Supervisor {
             }
             if let Some((end, closing)) = state.latest
                 && state.asked.is_none_or(|asked| asked < closing.upper)
-                && state.owed.len() < owed_max
+                && state.owed.len() < limits.epochs_owed
             {
                 if state.owed.is_empty() {
                     state.heard = Instant::now();
                 }
-                state.asked = Some(closing.upper);
+                let asked = state.asked.replace(closing.upper).unwrap_or(0);
+                let hours = state.hours.range(asked..closing.upper);
+                let hours = hours.map(|(epoch, hour)| (*epoch, *hour)).collect();
                 state.owed.push_back((end, closing));
-                return Next::Close(end, closing.upper);
+                return Next::Close(end, closing.upper, hours);
             }
             let silence = state.heard.elapsed();
             if !state.owed.is_empty() && silence >= silence_max {
                 return Next::Replace(format!("it has said nothing for {} s", silence.as_secs()));
             }
-            state = self.wait(state, silence_max.saturating_sub(silence).max(RESTART));
+            let hang = state.alive.elapsed();
+            if hang >= hang_max {
+                return Next::Replace(format!("it hangs since {} s", hang.as_secs()));
+            }
+            let wait = silence_max.saturating_sub(silence).min(hang_max.saturating_sub(hang));
+            state = self.wait(state, wait.max(RESTART));
         }
     }
 
@@ -313,6 +407,10 @@ impl Supervisor {
                 Report::Reading { events } => {
                     post.status.worker(WorkerStage::Replaying { events });
                 }
+                Report::Alive => {
+                    self.lock().alive = Instant::now();
+                    continue;
+                }
                 Report::Part { changes: mut part } => changes.append(&mut part),
                 Report::Closed { upper, changes: mut part, chain } => {
                     changes.append(&mut part);
@@ -334,7 +432,8 @@ impl Supervisor {
                     post.status.metrics.epoch_served.set(epoch as i64);
                 }
             }
-            self.lock().heard = Instant::now();
+            let mut state = self.lock();
+            (state.heard, state.alive) = (Instant::now(), Instant::now());
         }
         Ok(())
     }
@@ -385,7 +484,7 @@ impl Supervisor {
 }
 
 /// How long to wait after so many failures in a row: nothing after the first.
-fn wait_before(failures: u32, wait_max: Duration) -> Duration {
+pub fn wait_before(failures: u32, wait_max: Duration) -> Duration {
     match failures {
         0 | 1 => Duration::ZERO,
         more => RESTART.saturating_mul(1 << (more - 2).min(20)).min(wait_max),

@@ -20,9 +20,9 @@ use crate::rules::{Attribution, Integral, Rules};
 /// Recompute every view by a plain program and compare
 #[derive(clap::Args, Debug)]
 pub struct VerifyArgs {
-    /// The data directory of a node, running or not: its log is read
-    #[arg(long, value_name = "DIR", required_unless_present = "input")]
-    pub data: Option<PathBuf>,
+    /// The data directory of a node, of a cluster all of them, running or not: the logs are read
+    #[arg(long, value_name = "DIR", num_args = 1.., required_unless_present = "input")]
+    pub data: Vec<PathBuf>,
     /// Files of events instead, as `compute` reads them
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "as_of")]
     #[arg(conflicts_with_all = ["data", "url"])]
@@ -69,9 +69,9 @@ impl VerifyArgs {
     }
 
     fn source(&self) -> anyhow::Result<Source> {
-        match (&self.data, self.as_of) {
-            (Some(data), None) => Ok(Source::Log(data.clone())),
-            (None, Some(as_of)) => Ok(Source::Files(self.input.clone(), as_of)),
+        match (&self.data[..], self.as_of) {
+            (data @ [_, ..], None) => Ok(Source::Logs(data.to_vec())),
+            ([], Some(as_of)) => Ok(Source::Files(self.input.clone(), as_of)),
             _ => bail!("give either --data, or --input with --as-of"),
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use anyhow::Context;
-use dataflows::domain::{Epoch, Input};
+use dataflows::domain::{Epoch, Input, Turn};
 use dataflows::graph::Base;
 use dataflows::views::{Row, View};
 
@@ -102,8 +102,7 @@ impl Feeding {
         self.taken += 1;
         if let Event::Clock(hour) = event {
             self.hand_over();
-            self.feed.tell(self.sequence, Input::Clock(*hour));
-            self.sequence += 1;
+            self.feed.tell(*hour);
             self.taken = EPOCH_EVENTS;
             return;
         }
@@ -117,7 +116,7 @@ impl Feeding {
         let inputs = std::mem::take(&mut self.inputs);
         let count = inputs.len() as u64;
         if count > 0 {
-            self.feed.batch(self.sequence, Batch::Inputs(inputs));
+            self.feed.batch(Turn::only(self.sequence), Batch::Inputs(inputs));
             self.sequence += count;
         }
     }

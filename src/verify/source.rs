@@ -1,6 +1,6 @@
 //! Where the events come from: the log of a node, or files and the day they are read on.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -9,7 +9,7 @@ use dataflows::domain::Epoch;
 
 use crate::event::Event;
 use crate::lines::Lines;
-use crate::log::Whole;
+use crate::log::Merged;
 
 use super::time;
 
@@ -19,8 +19,8 @@ const PIECE_BYTES: usize = 1 << 20;
 /// Events by epoch.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// The log in a data directory.
-    Log(PathBuf),
+    /// The logs in data directories.
+    Logs(Vec<PathBuf>),
     /// Files of events, piece by piece an epoch, and the day that it is in Moscow after them.
     Files(Vec<PathBuf>, Day),
 }
@@ -33,7 +33,7 @@ impl Source {
     /// What cannot be read, and where.
     pub fn each(&self, mut give: impl FnMut(Epoch, &Event<'_>)) -> anyhow::Result<Read> {
         match self {
-            Source::Log(data) => read_log(data, &mut give),
+            Source::Logs(data) => read_logs(data, &mut give),
             Source::Files(files, as_of) => read_files(files, *as_of, &mut give),
         }
     }
@@ -48,8 +48,8 @@ pub struct Read {
     pub refused: u64,
 }
 
-fn read_log(data: &Path, give: &mut impl FnMut(Epoch, &Event<'_>)) -> anyhow::Result<Read> {
-    let mut log = Whole::open(data)?;
+fn read_logs(data: &[PathBuf], give: &mut impl FnMut(Epoch, &Event<'_>)) -> anyhow::Result<Read> {
+    let mut log = Merged::open(data)?;
     let mut read = Read::default();
     while let Some(frame) = log.next_frame()? {
         for event in frame.events() {

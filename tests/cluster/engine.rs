@@ -1,0 +1,149 @@
+//! The dataflow of several processes, in one: random histories, each event at any of them.
+
+use std::collections::BTreeSet;
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use dataflows::calendar::Hour;
+use dataflows::domain::{Epoch, Turn};
+use dataflows::graph::Base;
+use otklik::compute::collect;
+use otklik::engine::{self, Batch, Feed, Results};
+use otklik::event::Event;
+use otklik::views::row_json::write_row;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::histories::History;
+
+/// An event: where it is in the order, and at which process it enters.
+struct Entering {
+    epoch: Epoch,
+    process: usize,
+    line: String,
+}
+
+/// The history's events spread over processes, and its hours.
+fn spread(history: &History, processes: usize, seed: u64) -> (Vec<Entering>, Vec<(Epoch, Hour)>) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let (mut events, mut hours) = (Vec::new(), Vec::new());
+    for (epoch, one) in history.epochs.iter().enumerate() {
+        let epoch = 1 + epoch as u64;
+        for line in &one.lines {
+            let process = random.random_range(0..processes);
+            events.push(Entering { epoch, process, line: line.clone() });
+        }
+        hours.extend(one.clock.map(|hour| (epoch, Hour(hour))));
+    }
+    // The order in which a cluster takes them: it decides which of two rows of reference data holds.
+    events.sort_by_key(|event| (event.epoch, event.process));
+    (events, hours)
+}
+
+/// Feeds one process its part, as its worker does: epochs taken together up to each hour, and
+/// differently at each process.
+fn feed(
+    mut feed: Feed,
+    process: Option<usize>,
+    events: &[Entering],
+    hours: &[(Epoch, Hour)],
+    seed: u64,
+) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut open = 0;
+    let mut close = |feed: &mut Feed, epoch: Epoch| {
+        if epoch > open {
+            feed.close(epoch);
+            open = epoch;
+        }
+    };
+    let last = events.last().map_or(0, |event| event.epoch).max(hours.last().map_or(0, |h| h.0));
+    let stops = hours.iter().map(|(epoch, hour)| (*epoch, Some(*hour))).chain([(last, None)]);
+    let mut number = 0;
+    let mut taken = 0;
+    for (stop, hour) in stops {
+        while let Some(event) = events.get(taken).filter(|event| event.epoch <= stop) {
+            taken += 1;
+            number += 1;
+            if process.is_some_and(|process| process != event.process) {
+                continue;
+            }
+            if random.random_range(0..3) == 0 {
+                close(&mut feed, event.epoch);
+            }
+            let turn = Turn { epoch: event.epoch, log: event.process as u64, number };
+            let input = Event::parse(event.line.as_bytes()).expect("valid").input();
+            feed.batch(turn, Batch::Inputs(vec![input]));
+        }
+        close(&mut feed, stop);
+        if let Some(hour) = hour
+            && process.unwrap_or(0) == 0
+        {
+            feed.tell(hour);
+        }
+        close(&mut feed, stop + 1);
+    }
+}
+
+fn rows(results: Results) -> BTreeSet<String> {
+    let json = |row| {
+        let mut json = Vec::new();
+        write_row(&row, &mut json);
+        format!("{:?} {}", row.key().view, String::from_utf8(json).expect("text"))
+    };
+    collect(results).0.into_iter().map(json).collect()
+}
+
+/// A connection between every two processes.
+fn sockets(processes: usize) -> Vec<Vec<Option<UnixStream>>> {
+    let mut sockets: Vec<Vec<Option<UnixStream>>> =
+        (0..processes).map(|_| (0..processes).map(|_| None).collect()).collect();
+    for one in 0..processes {
+        for other in one + 1..processes {
+            let (here, there) = UnixStream::pair().expect("a pair");
+            sockets[one][other] = Some(here);
+            sockets[other][one] = Some(there);
+        }
+    }
+    sockets
+}
+
+#[test]
+fn processes_come_to_what_one_comes_to() {
+    let histories: u64 =
+        std::env::var("OTKLIK_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(8);
+    let mut found = 0;
+    for seed in 0..histories {
+        let history = if seed % 2 == 0 { History::new(seed) } else { History::with_horizon(seed) };
+        let (processes, workers) = [(2, 1), (3, 1), (2, 2), (3, 2)][seed as usize % 4];
+        let (events, hours) = spread(&history, processes, seed);
+        let alone = {
+            let (way_in, results) = engine::start(1, &history.rules, Base::default());
+            feed(way_in, None, &events, &hours, seed);
+            rows(results)
+        };
+        found += alone.len();
+        thread::scope(|scope| {
+            let (events, hours, rules) = (&events, &hours, &history.rules);
+            let all: Vec<_> = sockets(processes)
+                .into_iter()
+                .enumerate()
+                .map(|(process, sockets)| {
+                    scope.spawn(move || {
+                        let (way_in, results) =
+                            engine::join(process, sockets, workers, rules).expect("connected");
+                        let collector = thread::spawn(move || rows(results));
+                        feed(way_in, Some(process), events, hours, seed * 7 + process as u64);
+                        collector.join().expect("no panic")
+                    })
+                })
+                .collect();
+            for (process, there) in all.into_iter().enumerate() {
+                let there = there.join().expect("no panic");
+                let differing: Vec<_> = alone.symmetric_difference(&there).take(5).collect();
+                assert!(differing.is_empty(), "seed {seed}, process {process}: {differing:#?}");
+            }
+        });
+    }
+    assert!(found > 50 * histories as usize, "the histories say little: {found} rows");
+}
