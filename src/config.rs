@@ -176,6 +176,8 @@ pub enum Place {
     Variable(String),
     /// A flag.
     CommandLine,
+    /// More than one of them.
+    All,
 }
 
 impl fmt::Display for Place {
@@ -185,6 +187,7 @@ impl fmt::Display for Place {
             Place::File(path) => write!(f, "configuration file {}", path.display()),
             Place::Variable(name) => write!(f, "environment variable {name}"),
             Place::CommandLine => f.write_str("the command line"),
+            Place::All => f.write_str("the configuration"),
         }
     }
 }
@@ -231,6 +234,8 @@ impl Config {
         config.cluster.hosts = flags.hosts.unwrap_or(config.cluster.hosts);
         config.cluster.process = flags.process.unwrap_or(config.cluster.process);
         config.check().map_err(|what| wrong(&Place::CommandLine, what))?;
+        // What keys say of each other is looked at when all have been said.
+        config.check_cluster().map_err(|what| wrong(&Place::All, what))?;
         Ok(config)
     }
 
@@ -241,7 +246,6 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), String> {
-        self.check_cluster()?;
         match self.ranges().into_iter().find(|(_, value, range)| !range.contains(value)) {
             Some((key, value, range)) => {
                 Err(format!("{key} is {value}, not of {}..={}", range.start(), range.end()))

@@ -140,7 +140,8 @@ async fn strangers_change_nothing() {
     let before = cluster.generation(0).await;
     let mut held = Vec::new();
     for host in &cluster.hosts {
-        for words in [&b"GET / HTTP/1.0\r\n\r\n"[..], b"", b"OTKLIKM1", &[0; 5000], b"\x16\x03\x01"] {
+        for words in [&b"GET / HTTP/1.0\r\n\r\n"[..], b"", b"OTKLIKM1", &[0; 5000], b"\x16\x03\x01"]
+        {
             for _ in 0..20 {
                 let mut stranger = TcpStream::connect(host).expect("it listens");
                 // It may have hung up already.
