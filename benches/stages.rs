@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use dataflows::calendar::Day;
-use dataflows::domain::Input;
+use dataflows::domain::Turn;
 use dataflows::graph::Base;
 use otklik::engine::{self, Batch};
 use otklik::event::Event;
@@ -35,11 +35,11 @@ fn dataflow(reference: &[u8], events: &[u8], workers: usize) -> Vec<dataflows::v
     let collector = std::thread::spawn(move || compute::collect(results).0);
     let mut sequence = 0;
     for text in [reference, events] {
-        feed.batch(sequence, Batch::Lines(text.to_vec()));
+        feed.batch(Turn::only(sequence), Batch::Lines(text.to_vec()));
         sequence += text.len() as u64;
     }
     let as_of = Day::new(2019, 1, 1).expect("the first of January");
-    feed.tell(sequence, Input::Clock(world::hour_of(as_of, &world::world())));
+    feed.tell(world::hour_of(as_of, &world::world()));
     feed.close(1);
     drop(feed);
     collector.join().expect("a panic ends the process")

@@ -1,7 +1,10 @@
 //! Several nodes that compute together: the same figures at all of them, whichever node an event
 //! entered, and whatever happens to nodes, workers and connections.
 //!
-//! More than the gate's short run is asked for by `OTKLIK_HISTORIES` (random histories).
+//! More than the gate's short run is asked for by `OTKLIK_HISTORIES` (random histories), and by
+//! `OTKLIK_EVENTS` (things that happen to a cluster of network namespaces; for root, with `ip` and
+//! `nft`), `OTKLIK_RECORDS` (in its log before), `OTKLIK_SEED` and `OTKLIK_REPORT` (a file to which
+//! the outcome is appended); `OTKLIK_PROGRAM` is another build of the program.
 
 mod cluster {
     pub mod agree;
@@ -9,6 +12,10 @@ mod cluster {
     pub mod fail;
     pub mod fixture;
     pub mod size;
+    pub mod torture;
 }
+#[path = "torture/clients.rs"]
+#[expect(dead_code, reason = "what sends here, sends to many nodes")]
+mod clients;
 #[path = "common/histories.rs"]
 mod histories;

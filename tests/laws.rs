@@ -9,7 +9,7 @@ mod histories;
 use std::collections::BTreeMap;
 
 use dataflows::calendar::Hour;
-use dataflows::domain::Input;
+use dataflows::domain::{Input, Turn};
 use dataflows::graph::Base;
 use dataflows::views::{Row, View};
 use differential_dataflow::consolidation::consolidate;
@@ -128,8 +128,8 @@ fn every_epoch_is_the_recomputation_so_far() {
                 recomputation.apply(event);
                 let sequence = (number << 20 | sequence) as u64;
                 match event.input() {
-                    Input::Clock(hour) => feed.tell(sequence, Input::Clock(hour)),
-                    input => feed.batch(sequence, Batch::Inputs(vec![input])),
+                    Input::Clock(hour) => feed.tell(hour),
+                    input => feed.batch(Turn::only(sequence), Batch::Inputs(vec![input])),
                 }
             }
             recomputation.close_epoch();

@@ -17,7 +17,7 @@ const SEEDS: std::ops::Range<u64> = 0..12;
 /// The arguments that read this history from `data` or `input`.
 fn args(history: &History) -> VerifyArgs {
     VerifyArgs {
-        data: None,
+        data: Vec::new(),
         input: Vec::new(),
         as_of: None,
         url: None,
@@ -85,7 +85,7 @@ fn a_log_is_what_the_dataflow_says() {
             log.append(number, &mut frame).expect("a log can be written");
         }
         log.close().expect("a log can be closed");
-        let args = VerifyArgs { data: Some(directory.path().into()), ..args(&history) };
+        let args = VerifyArgs { data: vec![directory.path().into()], ..args(&history) };
         run(&args).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
 }

@@ -185,8 +185,7 @@ impl Tail {
             // The hour is a frame of its own.
             if frame.count == 1
                 && let Some(event) = frame.events().next()
-                && let Event::Clock(hour) =
-                    event.map_err(|error| OpenError::from(ReadError::from(error)))?
+                && let Event::Clock(hour) = event.map_err(OpenError::from)?
             {
                 tail.hours.push((frame.epoch, hour));
             }

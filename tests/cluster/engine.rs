@@ -96,16 +96,19 @@ fn rows(results: Results) -> BTreeSet<String> {
 
 /// A connection between every two processes.
 fn sockets(processes: usize) -> Vec<Vec<Option<UnixStream>>> {
-    let mut sockets: Vec<Vec<Option<UnixStream>>> =
-        (0..processes).map(|_| (0..processes).map(|_| None).collect()).collect();
-    for one in 0..processes {
-        for other in one + 1..processes {
+    let mut all: Vec<Vec<Option<UnixStream>>> = Vec::new();
+    for _ in 0..processes {
+        // To those before, of each of which it is the next; and none to itself.
+        let mut sockets = Vec::new();
+        for other in &mut all {
             let (here, there) = UnixStream::pair().expect("a pair");
-            sockets[one][other] = Some(here);
-            sockets[other][one] = Some(there);
+            sockets.push(Some(here));
+            other.push(Some(there));
         }
+        sockets.push(None);
+        all.push(sockets);
     }
-    sockets
+    all
 }
 
 #[test]

@@ -43,7 +43,10 @@ pub struct Node {
     pub child: Option<Child>,
     pub data: PathBuf,
     pub url: String,
-    port: u16,
+    /// Address and port for HTTP.
+    listen: String,
+    /// The network namespace it runs in, if it is not ours.
+    namespace: Option<String>,
 }
 
 pub fn free_port() -> u16 {
@@ -73,27 +76,41 @@ impl Cluster {
 
     /// One more, not started.
     pub fn add_node(&mut self) {
+        self.add_node_at(format!("127.0.0.1:{}", free_port()), None);
+    }
+
+    /// One more at this address, not started.
+    pub fn add_node_at(&mut self, listen: String, namespace: Option<String>) {
         let data = self.directory.path().join(format!("node-{}", self.nodes.len()));
-        let port = free_port();
-        let url = format!("http://127.0.0.1:{port}");
-        self.nodes.push(Node { child: None, data, url, port });
+        let url = format!("http://{listen}");
+        self.nodes.push(Node { child: None, data, url, listen, namespace });
     }
 
     /// Starts a node that does not run, with these variables.
     pub fn launch(&mut self, process: usize, variables: &[(&str, &str)]) {
         let node = &mut self.nodes[process];
         let mut command = program();
+        if let Some(namespace) = &node.namespace {
+            let inside = command.get_program().to_owned();
+            command = Command::new("ip");
+            command.args(["netns", "exec", namespace]).arg(inside);
+        }
         command
-            .args(["serve", "--listen", &format!("127.0.0.1:{}", node.port), "--data"])
+            .args(["serve", "--listen", &node.listen, "--data"])
             .arg(&node.data)
             .args(["--hosts", &self.hosts.join(","), "--process", &process.to_string()])
             .env("OTKLIK_CLUSTER_SECRET", "known to all")
             .envs(variables.iter().copied())
             .stdout(Stdio::null());
-        if std::env::var_os("OTKLIK_SHOW").is_none() {
-            command.stderr(Stdio::null());
-        }
+        let said = node.data.with_extension("log");
+        let said = std::fs::File::options().create(true).append(true).open(said);
+        command.stderr(said.expect("a file"));
         node.child = Some(command.spawn().expect("started"));
+    }
+
+    /// All that a node has said so far.
+    pub fn said(&self, process: usize) -> String {
+        std::fs::read_to_string(self.nodes[process].data.with_extension("log")).expect("text")
     }
 
     pub fn kill(&mut self, process: usize) {
@@ -153,7 +170,9 @@ impl Cluster {
             }
             if Instant::now() > until {
                 let cluster = self.get(process, "/v1/cluster").await;
-                panic!("node {process} serves {served:?}, not {epoch}: {cluster:#?}");
+                let said: Vec<String> = (0..self.nodes.len()).map(|n| self.said(n)).collect();
+                let said = said.join("\n");
+                panic!("node {process} serves {served:?}, not {epoch}: {cluster:#?}\n{said}");
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
