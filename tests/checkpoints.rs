@@ -7,7 +7,7 @@ mod histories;
 use std::path::Path;
 
 use dataflows::calendar::Hour;
-use dataflows::domain::Input;
+use dataflows::domain::{Input, Turn};
 use dataflows::graph::Base;
 use dataflows::views::Row;
 use differential_dataflow::consolidation::consolidate;
@@ -64,8 +64,8 @@ impl Live {
     fn take(&mut self, number: u64, epoch: &Epoch) {
         for (sequence, event) in (number << 20..).zip(events(epoch)) {
             match event.input() {
-                Input::Clock(hour) => self.feed.tell(sequence, Input::Clock(hour)),
-                input => self.feed.batch(sequence, Batch::Inputs(vec![input])),
+                Input::Clock(hour) => self.feed.tell(hour),
+                input => self.feed.batch(Turn::only(sequence), Batch::Inputs(vec![input])),
             }
         }
         self.close(number + 1);

@@ -3,7 +3,10 @@
 //! An entry is a length (u32) and that many bytes of bincode 1.3 (variable-length integers). The
 //! builder leaves room for the frame's header, so that a frame is one write from one buffer.
 
+use std::iter;
+
 use bincode::Options as _;
+use dataflows::calendar::Hour;
 
 use super::ReadError;
 use super::format::{Damage, FRAME_BYTES_MAX, Fault, FrameHeader, HEADER_BYTES};
@@ -11,6 +14,8 @@ use crate::event::Event;
 
 /// Bytes of an entry before its event.
 const LENGTH_BYTES: usize = 4;
+/// The first byte of an event that tells the hour: its number among the kinds of [`Event`].
+const CLOCK: u8 = 12;
 
 /// Encoded events that will be one frame, or a part of one.
 ///
@@ -135,6 +140,23 @@ impl<'a> Frame<'a> {
         Events { segment: self.segment, byte: self.offset, left: self.count, rest: self.payload }
     }
 
+    /// The hours it tells; all other events are passed over undecoded.
+    pub fn hours(&self) -> impl Iterator<Item = Result<Hour, ReadError>> + use<'a> {
+        let mut events = self.events();
+        iter::from_fn(move || {
+            while !events.is_over() {
+                // A length says more than it costs: it is in the checksum.
+                let is_hour = events.rest.get(LENGTH_BYTES).is_none_or(|tag| *tag == CLOCK);
+                match if is_hour { events.next()?.map(Some) } else { events.pass() } {
+                    Ok(Some(Event::Clock(hour))) => return Some(Ok(hour)),
+                    Ok(_) => {}
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            None
+        })
+    }
+
     /// The entries as they are on disk.
     pub fn payload(&self) -> &'a [u8] {
         self.payload
@@ -156,32 +178,55 @@ impl<'a> Iterator for Events<'a> {
     type Item = Result<Event<'a>, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 && self.rest.is_empty() {
+        if self.is_over() {
             return None;
         }
-        let decoded = self.entry();
-        if decoded.is_err() {
-            (self.left, self.rest) = (0, &[]);
-        }
-        Some(decoded.map_err(|fault| {
-            ReadError::Corrupt(Damage { segment: self.segment, byte: self.byte, fault })
+        // These options refuse bytes left over after the event.
+        Some(self.entry(|entry| {
+            bincode::DefaultOptions::new()
+                .deserialize(entry)
+                .map_err(|error| Fault::Entry(error.to_string()))
         }))
     }
 }
 
 impl<'a> Events<'a> {
-    fn entry(&mut self) -> Result<Event<'a>, Fault> {
+    fn is_over(&self) -> bool {
+        self.left == 0 && self.rest.is_empty()
+    }
+
+    /// Passes over one.
+    fn pass(&mut self) -> Result<Option<Event<'a>>, ReadError> {
+        self.entry(|_| Ok(None))
+    }
+
+    /// Takes the next entry; an error ends them.
+    fn entry<T>(
+        &mut self,
+        decode: impl FnOnce(&'a [u8]) -> Result<T, Fault>,
+    ) -> Result<T, ReadError> {
+        let taken = self.split().and_then(|(entry, rest)| {
+            let left = self.left.checked_sub(1);
+            Ok((decode(entry)?, left.ok_or(Fault::Trailing)?, entry.len(), rest))
+        });
+        match taken {
+            Ok((value, left, length, rest)) => {
+                self.byte += (LENGTH_BYTES + length) as u64;
+                (self.left, self.rest) = (left, rest);
+                Ok(value)
+            }
+            Err(fault) => {
+                (self.left, self.rest) = (0, &[]);
+                let (segment, byte) = (self.segment, self.byte);
+                Err(ReadError::Corrupt(Damage { segment, byte, fault }))
+            }
+        }
+    }
+
+    fn split(&self) -> Result<(&'a [u8], &'a [u8]), Fault> {
         let (length, rest) = self.rest.split_first_chunk().ok_or(Fault::Trailing)?;
         let length = u32::from_le_bytes(*length) as usize;
-        let (entry, rest) = rest.split_at_checked(length).ok_or(Fault::Trailing)?;
-        // These options refuse bytes left over after the event.
-        let event = bincode::DefaultOptions::new()
-            .deserialize(entry)
-            .map_err(|error| Fault::Entry(error.to_string()))?;
-        self.left = self.left.checked_sub(1).ok_or(Fault::Trailing)?;
-        self.byte += (LENGTH_BYTES + length) as u64;
-        self.rest = rest;
-        Ok(event)
+        rest.split_at_checked(length).ok_or(Fault::Trailing)
     }
 }
 
@@ -223,6 +268,28 @@ mod tests {
         assert_eq!(read.expect("whole"), [event(LINES[1]), event(LINES[0])]);
         frame_of_two.clear();
         assert!(frame_of_two.is_empty() && frame_of_two.bytes() == 0);
+    }
+
+    #[test]
+    fn hours_are_found_among_other_events() {
+        let mut builder = FrameBuilder::new();
+        for event in [
+            event(LINES[0]),
+            Event::Clock(Hour(7)),
+            event(LINES[1]),
+            event(LINES[2]),
+            Event::Clock(Hour(8)),
+        ] {
+            builder.push(&event).expect("room");
+        }
+        let payload = builder.payload();
+        let hours: Vec<_> = frame(payload, 5).hours().map(|hour| hour.map(|h| h.0).ok()).collect();
+        assert_eq!(hours, [Some(7), Some(8)]);
+        let cut = frame(&payload[..payload.len() - 1], 5);
+        let hours: Vec<_> = cut.hours().map(|hour| hour.map(|h| h.0).ok()).collect();
+        assert_eq!(hours, [Some(7), None], "what cannot be read is said");
+        let missing: Vec<_> = frame(payload, 6).hours().collect();
+        assert!(matches!(missing[..], [Ok(_), Ok(_), Err(_)]));
     }
 
     #[test]

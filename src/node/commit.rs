@@ -182,12 +182,8 @@ impl Tail {
         let mut reader = reader.map_err(OpenError::from)?;
         while let Some(frame) = reader.next_frame(end).map_err(OpenError::from)? {
             tail.events += u64::from(frame.count);
-            // The hour is a frame of its own.
-            if frame.count == 1
-                && let Some(event) = frame.events().next()
-                && let Event::Clock(hour) = event.map_err(OpenError::from)?
-            {
-                tail.hours.push((frame.epoch, hour));
+            for hour in frame.hours() {
+                tail.hours.push((frame.epoch, hour.map_err(OpenError::from)?));
             }
         }
         Ok(tail)

@@ -9,7 +9,7 @@ use dataflows::calendar::Hour;
 use otklik::chain::Chain;
 use otklik::config::Config;
 use otklik::event::Event;
-use otklik::log::{FrameBuilder, Options, Position, Whole, Writer};
+use otklik::log::{FrameBuilder, Options, Position, Reader, Whole, Writer};
 use otklik::protocol::{self, Command as Tell, Report};
 use otklik::rules::Rules;
 use rustix::process::{Pid, Signal, kill_process};
@@ -124,6 +124,11 @@ async fn closed_records_stay_closed_across_checkpoints() {
 
 /// What a worker says of a log at its end, with whatever checkpoints there are.
 fn chain(data: &Path, workers: usize, end: Position) -> Chain {
+    let mut log = Reader::open(data).expect("a log");
+    let mut hours = Vec::new();
+    while let Some(frame) = log.next_frame(end).expect("sound") {
+        hours.extend(frame.hours().map(|hour| (frame.epoch, hour.expect("sound"))));
+    }
     let (ours, theirs) = UnixStream::pair().expect("a socket");
     let mut worker = Command::new(env!("CARGO_BIN_EXE_otklik"))
         .arg("worker")
@@ -131,12 +136,16 @@ fn chain(data: &Path, workers: usize, end: Position) -> Chain {
         .spawn()
         .expect("the program starts");
     let tell = |command| protocol::send(&mut &ours, &command).expect("it listens");
-    tell(Tell::Start { log: data.to_owned(), workers, rules: Rules::default(), first: None });
-    tell(Tell::Advance { end, epoch: u64::MAX });
+    let (rules, data) = (Rules::default(), data.to_owned());
+    tell(Tell::Start { data, adopted: vec![], workers, rules, first: None, seat: None });
+    tell(Tell::Advance { end, epoch: u64::MAX, hours });
     let chain = loop {
         match protocol::receive(&mut &ours).expect("it speaks").expect("it is there") {
             Report::Closed { chain, .. } => break *chain,
-            Report::Part { .. } | Report::Reading { .. } | Report::Restoring { .. } => {}
+            Report::Part { .. }
+            | Report::Reading { .. }
+            | Report::Restoring { .. }
+            | Report::Alive => {}
         }
     };
     tell(Tell::Stop);
