@@ -99,6 +99,14 @@ async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
     metrics.queue_bytes.set(waiting.bytes as i64);
     metrics.epochs_owed.set(health.supervisor.owed() as i64);
     metrics.subscribers.set(health.live.subscribers() as i64);
+    let (place, roster) = health.roster();
+    metrics.cluster_nodes.set(roster.nodes.len() as i64);
+    let connected = roster.nodes.iter().filter(|node| node.connected).count();
+    metrics.cluster_connected.set(connected as i64);
+    metrics.cluster_generation.set(roster.generation as i64);
+    metrics.cluster_ended.set(roster.ended as i64);
+    let holds = roster.frontier.is_some_and(|(process, _)| process == place);
+    metrics.cluster_holds_frontier.set(i64::from(holds));
     if let Some(served) = health.status.standing().served {
         metrics.served_age_seconds.set(served.age().as_secs_f64());
     }
@@ -151,27 +159,10 @@ async fn status(State(health): State<Arc<Health>>) -> Json<Value> {
 /// All of it is what the first node tells twice a second; `linked` is false while that is away, and
 /// then a node knows only itself. A node without a cluster is the only one of its own.
 async fn cluster(State(health): State<Arc<Health>>) -> Json<Value> {
-    let roster = health.mesh.as_ref().and_then(|mesh| mesh.roster());
-    let (process, hosts) = match &health.mesh {
-        Some(mesh) => {
-            let (process, hosts) = mesh.place();
-            (process, hosts.to_vec())
-        }
-        None => (0, vec![health.address.to_string()]),
-    };
-    let linked = roster.is_some() || health.mesh.is_none();
-    let own = || {
-        let own = health.own();
-        let nodes = hosts.iter().enumerate().map(|(n, address)| Member {
-            address: address.clone(),
-            connected: n == process,
-            standing: (n == process).then(|| own.clone()),
-            age_ms: 0,
-        });
-        let phase = if linked { "running" } else { "unknown" };
-        Roster { phase: phase.to_owned(), nodes: nodes.collect(), ..Roster::default() }
-    };
-    let Roster { generation, phase, ended, error, nodes, frontier } = roster.unwrap_or_else(own);
+    let (process, roster) = health.roster();
+    let linked = health.mesh.as_ref().is_none_or(|mesh| mesh.roster().is_some());
+    let Roster { generation, phase, ended, error, nodes, frontier } = roster;
+    let hosts: Vec<&str> = nodes.iter().map(|node| node.address.as_str()).collect();
     let nodes: Vec<Value> = nodes
         .iter()
         .enumerate()
@@ -203,9 +194,26 @@ async fn cluster(State(health): State<Arc<Health>>) -> Json<Value> {
 }
 
 impl Health {
-    /// How this node stands.
-    fn own(&self) -> mesh::Standing {
-        mesh::Standing::of(&self.status, &self.supervisor, self.address)
+    /// This node's number, and how all stand, as far as it knows: itself at least.
+    fn roster(&self) -> (usize, Roster) {
+        let own = [self.address.to_string()];
+        let (process, hosts) = match &self.mesh {
+            Some(mesh) => mesh.place(),
+            None => (0, &own[..]),
+        };
+        if let Some(roster) = self.mesh.as_ref().and_then(|mesh| mesh.roster()) {
+            return (process, roster);
+        }
+        let nodes = hosts.iter().enumerate().map(|(n, address)| Member {
+            address: address.clone(),
+            connected: n == process,
+            standing: (n == process)
+                .then(|| mesh::Standing::of(&self.status, &self.supervisor, self.address)),
+            age_ms: 0,
+        });
+        let phase = if self.mesh.is_none() { "running" } else { "unknown" };
+        let nodes = nodes.collect();
+        (process, Roster { phase: phase.to_owned(), nodes, ..Roster::default() })
     }
 }
 

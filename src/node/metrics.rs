@@ -42,6 +42,11 @@ pub struct Metrics {
     pub checkpoint_epoch: Gauge,
     pub checkpoint_events: Gauge,
     pub checkpoints_failed: Counter,
+    pub cluster_nodes: Gauge,
+    pub cluster_connected: Gauge,
+    pub cluster_generation: Gauge,
+    pub cluster_ended: Gauge,
+    pub cluster_holds_frontier: Gauge,
     rows: Family<Label, Gauge>,
     pub worker_restarts: Counter,
 }
@@ -66,6 +71,12 @@ impl Default for Metrics {
         let checkpoint_events =
             gauge("checkpoint_events", "Events that the newest checkpoint stands for");
         let subscribers = gauge("subscribers", "Live streams being read");
+        let cluster_nodes = gauge("cluster_nodes", "Nodes of the cluster");
+        let cluster_connected = gauge("cluster_connected", "Nodes of it that are there");
+        let cluster_generation = gauge("cluster_generation", "Generation of its workers");
+        let cluster_ended = gauge("cluster_ended", "Generations that failed");
+        let cluster_holds_frontier =
+            gauge("cluster_holds_frontier", "1 while this node holds the figures of all back");
         let buckets = exponential_buckets(0.0001, 2.0, 18);
         Metrics {
             accepted: add(
@@ -130,6 +141,11 @@ impl Default for Metrics {
             subscribers,
             checkpoint_epoch,
             checkpoint_events,
+            cluster_nodes,
+            cluster_connected,
+            cluster_generation,
+            cluster_ended,
+            cluster_holds_frontier,
             registry,
         }
     }
