@@ -7,6 +7,7 @@
 use std::io::{self, Read, Write};
 
 use bincode::Options;
+use dataflows::ask::{Answer, Ask};
 use dataflows::domain::Epoch;
 use dataflows::views::Row;
 use serde::de::DeserializeOwned;
@@ -41,6 +42,15 @@ pub enum Command {
         end: Position,
         /// The first epoch that is still open.
         epoch: Epoch,
+    },
+    /// A question about the figures: the worker owes a [`Report::Answer`] as of an epoch that it was
+    /// told to close before, or after where it takes several commands together. Not before the
+    /// first [`Report::Closed`].
+    Ask {
+        /// Its number, which the answer gives back.
+        number: u64,
+        /// The question.
+        ask: Ask,
     },
     /// No more will come: finish and exit 0. The end of the stream means the same.
     Stop,
@@ -78,6 +88,14 @@ pub enum Report {
         changes: Vec<(Row, i64)>,
         /// The digests of all rows there are then.
         chain: Box<Chain>,
+    },
+    /// The answer to a question, as of the [`Report::Closed`] before it. Answers of several workers
+    /// as of the same epoch add up.
+    Answer {
+        /// The number of the question.
+        number: u64,
+        /// The answer.
+        answer: Box<Answer>,
     },
 }
 

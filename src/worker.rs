@@ -20,7 +20,7 @@ use differential_dataflow::consolidation::consolidate;
 
 use crate::chain::Chain;
 use crate::checkpoint::{self, Head, Restored};
-use crate::engine::{self, Batch, Closed, Feed, Results};
+use crate::engine::{self, Batch, Closed, Feed, News, Results};
 use crate::event::Event;
 use crate::log::{self, Position, Reader};
 use crate::protocol::{self, Command, Report};
@@ -172,15 +172,33 @@ impl Tail {
     /// Feeds the log to the dataflow as the node closes epochs, until it says stop or is gone.
     fn follow(mut self, log: &Path, commands: &Receiver<Command>) -> anyhow::Result<()> {
         while let Ok(command) = commands.recv() {
-            let last = commands.try_iter().last().unwrap_or(command);
-            let Command::Advance { end, epoch } = last else { break };
-            self.first.take_if(|first| *first >= epoch);
-            self.read(end).with_context(|| format!("cannot read on in {}", log.display()))?;
-            if let Some(first) = self.first.take() {
-                close_first(first, &mut self.feed, &self.told);
+            let (mut last, mut asked) = (None, Vec::new());
+            for command in std::iter::once(command).chain(commands.try_iter()) {
+                match command {
+                    Command::Ask { number, ask } => asked.push((number, ask)),
+                    other => last = Some(other),
+                }
             }
-            self.close(epoch);
+            match last {
+                Some(Command::Advance { end, epoch }) => self.advance(log, end, epoch)?,
+                Some(_) => break,
+                None => {}
+            }
+            for (number, ask) in asked {
+                self.feed.ask(number, ask);
+            }
         }
+        Ok(())
+    }
+
+    /// Reads up to `end`, and closes what is there.
+    fn advance(&mut self, log: &Path, end: Position, epoch: Epoch) -> anyhow::Result<()> {
+        self.first.take_if(|first| *first >= epoch);
+        self.read(end).with_context(|| format!("cannot read on in {}", log.display()))?;
+        if let Some(first) = self.first.take() {
+            close_first(first, &mut self.feed, &self.told);
+        }
+        self.close(epoch);
         Ok(())
     }
 
@@ -276,7 +294,16 @@ impl Reporter {
     fn report(mut self, mut results: Results) -> anyhow::Result<()> {
         let mut pending: Vec<(Row, isize)> = Vec::new();
         let mut consolidated = 0;
-        while let Some(closed) = results.next_closed() {
+        while let Some(news) = results.next_news() {
+            let closed = match news {
+                News::Closed(closed) => closed,
+                News::Answer(number, answer) => {
+                    if say(&self.reports, &Report::Answer { number, answer }).is_err() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            };
             let upper = closed.upper;
             self.follow(&closed)?;
             pending.append(&mut closed.changes());

@@ -398,9 +398,8 @@ impl Places {
             for electronic in [false, true] {
                 if let Some(seat) = placing.counted(electronic) {
                     let cells = at.cells.iter().filter(|(_, side, _)| *side == electronic);
-                    let cells = cells.map(|(day, _, detail)| {
-                        (day, detail.tally(electronic).multiply(&factor))
-                    });
+                    let cells = cells
+                        .map(|(day, _, detail)| (day, detail.tally(electronic).multiply(&factor)));
                     changes.ratings(&at.place, seat, &self.posts, electronic, cells);
                 }
                 let messages = at.messages[usize::from(electronic)].multiply(&factor);
