@@ -248,3 +248,117 @@ fn split_frame(bytes: &[u8]) -> Option<(Epoch, &[u8], &[u8])> {
     let (epoch, packed) = payload.split_first_chunk().filter(|_| is_sound)?;
     Some((Epoch::from_le_bytes(*epoch), packed, after))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::{Bounds, Served};
+    use dataflows::id::Id;
+    use dataflows::tally::Value;
+    use dataflows::views::AgencyRow;
+
+    const KEEPING: Keeping = Keeping { interval_epochs: 10, bytes_max: 1 << 30 };
+
+    fn row(agency: &str, k: i64) -> Row {
+        let (agency, value) = (Id::of(agency), Value { k, n: 100 });
+        Row::Agency(Box::new(AgencyRow { agency, value, mean: None, managers: 0 }))
+    }
+
+    fn served(directory: &Path, keeping: Keeping) -> Served {
+        // Nothing of the history of changes, so that what is published is what is found.
+        let bounds = Bounds { changes_max: 0, epochs_max: 0 };
+        Served::new(bounds).and(Published::open(directory, keeping))
+    }
+
+    /// `(epoch, k)` of the agency A as it was published at an epoch.
+    fn published(served: &Served, epoch: Epoch) -> Option<(Epoch, Vec<i64>)> {
+        let (of, table) = served.published_at(View::Agencies, epoch).ok()?;
+        let k = |held: &Arc<Held>| match held.row() {
+            Row::Agency(row) => row.value.k,
+            _ => panic!("another view"),
+        };
+        Some((of, table.iter().map(k).collect()))
+    }
+
+    /// One epoch after another, in each of which the row counts one more; the first epoch has 0.
+    fn run(served: &Served, epochs: std::ops::Range<Epoch>) {
+        for epoch in epochs {
+            let k = epoch as i64;
+            served.apply(epoch + 1, vec![(row("A", k - 1), -1), (row("A", k), 1)]);
+        }
+    }
+
+    #[test]
+    fn figures_are_found_as_they_were_after_a_restart_and_a_correction() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let first = served(directory.path(), KEEPING);
+        first.replace(101, vec![(row("A", 100), 1), (row("B", 7), 1)]);
+        run(&first, 101..145);
+        first.apply(146, vec![(row("B", 7), -1)]);
+        first.apply(200, Vec::new());
+        let check = |served: &Served| {
+            assert_eq!(published(served, 99), None);
+            assert_eq!(published(served, 100), Some((100, vec![100, 7])));
+            assert_eq!(published(served, 109), Some((100, vec![100, 7])));
+            assert_eq!(published(served, 110), Some((110, vec![110, 7])));
+            assert_eq!(published(served, 143), Some((140, vec![140, 7])));
+            // What came last is there once its interval is over, though nothing came after it.
+            assert_eq!(published(served, 199), Some((199, vec![144])));
+        };
+        check(&first);
+        drop(first);
+        let second = served(directory.path(), KEEPING);
+        second.replace(301, vec![(row("A", 5), 1)]);
+        second.apply(401, vec![(row("A", 5), -1), (row("A", 6), 1)]);
+        second.apply(501, vec![(row("A", 6), -1), (row("A", 7), 1)]);
+        check(&second);
+        assert_eq!(published(&second, 299), Some((199, vec![144])));
+        assert_eq!(published(&second, 300), Some((300, vec![5])));
+        // Within the history of changes it is exact.
+        assert_eq!(published(&second, 499), Some((499, vec![6])));
+        assert!(second.published_at(View::Units, 150).is_err());
+        assert!(second.published_at(View::Agencies, 502).is_err(), "that is to come");
+    }
+
+    /// A frame that was cut short, or is not what it was, ends its file; what is before it holds.
+    #[test]
+    fn damage_takes_away_what_comes_after_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let first = served(directory.path(), KEEPING);
+        first.replace(101, vec![(row("A", 100), 1)]);
+        run(&first, 101..145);
+        let path = directory.path().join("00000001");
+        let sound = fs::read(&path).expect("it was written");
+        for (cut, flip) in [(sound.len() - 1, None), (sound.len(), Some(sound.len() - 3))] {
+            let mut bytes = sound[..cut].to_vec();
+            if let Some(at) = flip {
+                bytes[at] ^= 1;
+            }
+            fs::write(&path, bytes).expect("it can be written");
+            assert_eq!(published(&first, 142), Some((130, vec![130])));
+        }
+        fs::write(&path, &sound[..20]).expect("it can be written");
+        assert_eq!(published(&first, 142), None);
+    }
+
+    /// What is too much is removed, oldest first, and the clock may be set back.
+    #[test]
+    fn it_is_bounded() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let keeping = Keeping { interval_epochs: 1, bytes_max: 4000 };
+        let first = served(directory.path(), keeping);
+        first.replace(101, vec![(row("A", 100), 1)]);
+        run(&first, 101..400);
+        assert_eq!(published(&first, 110), None);
+        assert_eq!(published(&first, 390), Some((390, vec![390])));
+        let files = fs::read_dir(directory.path()).expect("it is there");
+        let bytes: u64 = files.map(|f| f.and_then(|f| f.metadata()).expect("a file").len()).sum();
+        assert!(bytes < 5000, "{bytes}");
+        let back = served(directory.path(), keeping);
+        back.replace(351, vec![(row("A", 1), 1)]);
+        back.apply(353, vec![(row("A", 1), -1), (row("A", 2), 1)]);
+        back.apply(354, vec![(row("A", 2), -1), (row("A", 3), 1)]);
+        assert_eq!(published(&back, 351), Some((350, vec![1])));
+        assert_eq!(published(&back, 352), Some((352, vec![2])));
+    }
+}
