@@ -33,8 +33,8 @@ pub fn values(answer: &Answer) -> Map<String, Json> {
     let mut fields = share(total.value());
     let mut put = |name: &str, value: Json| drop(fields.insert(name.to_owned(), value));
     put("average", hundredths(total.spread().average()));
-    put("criteria", list(total.criteria(), |of, fields| criterion(of, fields)));
-    put("channels", list(total.channels(), |of, fields| channel(of, fields)));
+    put("criteria", list(total.criteria(), criterion));
+    put("channels", list(total.channels(), channel));
     put("crossed", crossed(answer));
     put("units", by_id("unit", answer.units.iter().map(|(id, value)| (Some(*id), *value))));
     put("mfcs", by_id("mfc", answer.mfcs.iter().map(|(id, value)| (*id, *value))));
@@ -136,9 +136,9 @@ pub fn since(then: Option<&Row>, now: Option<&Row>) -> Map<String, Json> {
     set(&mut fields, "k", after.value.k - before.value.k);
     set(&mut fields, "n", after.value.n - before.value.n);
     let criteria = differences(before.criteria, after.criteria);
-    set(&mut fields, "criteria", changed(criteria, |of, fields| criterion(of, fields)));
+    set(&mut fields, "criteria", changed(criteria, criterion));
     let channels = differences(before.channels, after.channels);
-    set(&mut fields, "channels", changed(channels, |of, fields| channel(of, fields)));
+    set(&mut fields, "channels", changed(channels, channel));
     fields
 }
 

@@ -2,6 +2,7 @@
 //! what the recomputation finds, which shares no code with the dataflow; and over HTTP from a node
 //! whose worker dies, and that is started again.
 
+#[allow(dead_code, reason = "the tests of the node take the rest of it")]
 #[path = "node/fixture.rs"]
 mod fixture;
 #[path = "common/histories.rs"]
@@ -32,7 +33,7 @@ use serde_json::{Map, Value as Json, json};
 /// Histories of the gate; `OTKLIK_HISTORIES` asks for more.
 fn histories() -> impl Iterator<Item = (u64, History)> {
     let asked = std::env::var("OTKLIK_HISTORIES").ok().and_then(|count| count.parse().ok());
-    (0..asked.unwrap_or(60)).map(|seed| {
+    (0..asked.unwrap_or(40)).map(|seed| {
         let history = if seed % 3 == 0 { History::with_horizon(seed) } else { History::new(seed) };
         (seed, history)
     })
@@ -211,7 +212,7 @@ fn every_row_is_explained() {
     }
     // What there is none of is not tested.
     for some in [periods, agencies, replaced as usize, beside, vacant as usize] {
-        assert!(some > 100, "{periods} {agencies} {replaced} {beside} {vacant}");
+        assert!(some > 20, "{periods} {agencies} {replaced} {beside} {vacant}");
     }
 }
 
@@ -246,7 +247,7 @@ fn a_value_over_any_days_is_the_recomputation() {
                 assert_eq!(answer, three.ask(scope, id, days, explain), "seed {seed}");
                 let span = Span { scope: name, id: id.to_owned(), from, until };
                 let mut expected = oracle.span(&span);
-                if !explain {
+                if !(explain && answer.known) {
                     expected = SpanCounts {
                         beside: BTreeMap::new(),
                         vacant: Default::default(),
@@ -330,7 +331,7 @@ async fn a_node_explains_its_figures_also_after_its_worker_died() {
         ("/v1/values?scope=unit", 400, "missing_parameter"),
         ("/v1/values?scope=unit&id=U1&from=2018-13-01", 400, "bad_value"),
         ("/v1/values?scope=unit&id=U1&form=2018-01-01", 400, "unknown_parameter"),
-        ("/v1/explain/manager_periods?tenure=T1&period=7", 404, "unknown_row"),
+        ("/v1/explain/manager_periods?tenure=T1&period=99", 404, "unknown_row"),
         ("/v1/explain/manager_periods?tenure=T1", 400, "missing_parameter"),
         ("/v1/explain/agencies?agency=A7", 404, "unknown_row"),
         ("/v1/explain/agencies", 400, "missing_parameter"),
@@ -391,8 +392,8 @@ async fn a_figure_is_there_as_it_was_published() {
     let first = submit(&node, REFERENCE.trim()).await;
     let then = node.json("/v1/views/manager_periods").await["rows"].clone();
     let agencies = node.json("/v1/views/agencies").await["rows"].clone();
-    // By then it is over for two intervals.
-    node.running.served.wait_for(first + 30).await;
+    // By then several intervals are over.
+    node.running.served.wait_for(first + 60).await;
     let published = node.running.served.epoch().expect("some");
     let corrected = r#"{"type":"tenure","id":"T1","manager":"P1","unit":"U1","from":"2018-04-01"}"#;
     submit(&node, corrected).await;
