@@ -137,6 +137,7 @@ fn chain(data: &Path, workers: usize, end: Position) -> Chain {
         match protocol::receive(&mut &ours).expect("it speaks").expect("it is there") {
             Report::Closed { chain, .. } => break *chain,
             Report::Part { .. } | Report::Reading { .. } | Report::Restoring { .. } => {}
+            Report::Answer { .. } => panic!("nothing was asked"),
         }
     };
     tell(Tell::Stop);
