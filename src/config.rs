@@ -81,6 +81,8 @@ pub struct History {
     pub changes: usize,
     pub seconds: u64,
     pub bytes: u64,
+    pub published_seconds: u64,
+    pub published_bytes: u64,
 }
 
 /// `[live]`
@@ -288,7 +290,7 @@ impl Config {
     }
 
     /// `(key, value, range)` of every number that has a range of its own.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 27] {
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 29] {
         let Config { limits, checkpoint, history, live, worker, .. } = self;
         const MIB: u64 = 1 << 20;
         const GIB: u64 = 1 << 30;
@@ -312,6 +314,8 @@ impl Config {
             ("history.changes", history.changes as u64, 1000..=100_000_000),
             ("history.seconds", history.seconds, 1..=31_536_000),
             ("history.bytes", history.bytes, MIB..=1024 * GIB),
+            ("history.published_seconds", history.published_seconds, 1..=86_400),
+            ("history.published_bytes", history.published_bytes, 16 * MIB..=1024 * GIB),
             ("live.subscribers", live.subscribers as u64, 1..=100_000),
             ("live.behind_epochs", live.behind_epochs as u64, 0..=100_000),
             ("live.progress_ms", live.progress_ms, 100..=3_600_000),

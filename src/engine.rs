@@ -4,17 +4,21 @@
 //! their events come from and what they do with the rows; between the two, all three are this.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use dataflows::ask::{Answer, Ask};
 use dataflows::calendar::Hour;
 use dataflows::domain::{Epoch, Input, Turn};
 use dataflows::epochs::{Rows, per_epoch};
 use dataflows::graph::{self, Base, Inputs};
+use dataflows::places::Places;
 use dataflows::records::Outcome;
 use dataflows::views::Row;
 use differential_dataflow::AsCollection;
@@ -54,12 +58,15 @@ enum Message {
     Batch(Turn, Batch),
     /// Every epoch below is closed.
     Close(Epoch),
+    /// A question about what is closed so far, and its number.
+    Ask(u64, Arc<Ask>),
 }
 
 /// What a worker says.
 enum Said {
     Rows(Epoch, Vec<(Row, isize)>),
     Upper(usize, Epoch),
+    Answer(u64, Box<Answer>),
     Refused(u64, crate::event::Refusal),
 }
 
@@ -75,8 +82,19 @@ pub struct Results {
     uppers: Vec<Epoch>,
     upper: Epoch,
     open: BTreeMap<Epoch, Vec<(Row, isize)>>,
+    /// Answers that not all workers have given yet: how many have, and their sum.
+    answers: BTreeMap<u64, (usize, Answer)>,
     refused: Vec<(u64, crate::event::Refusal)>,
     workers: Vec<thread::JoinHandle<()>>,
+}
+
+/// What the workers have come to.
+pub enum News {
+    /// Epochs are closed.
+    Closed(Closed),
+    /// A question is answered: its number, and the answer of all workers as of the `upper` of the
+    /// [`Closed`] before.
+    Answer(u64, Box<Answer>),
 }
 
 /// All epochs below `upper` are computed.
@@ -156,8 +174,8 @@ fn run(
                 let index = worker.index() - seat.process * seat.workers;
                 let messages = receivers[index].lock().expect("no panic").take();
                 let said = said.lock().expect("no panic").clone();
-                let (inputs, probe) = worker.dataflow(|scope| {
-                    let (inputs, rows) = graph::build(scope, switches, world, base);
+                let (inputs, probe, places) = worker.dataflow(|scope| {
+                    let (inputs, rows, places) = graph::build(scope, switches, world, base);
                     let rows = if seat.processes > 1 { to_all(rows, seat) } else { rows };
                     let said = said.clone();
                     let sink = per_epoch(
@@ -169,11 +187,12 @@ fn run(
                             let _ = said.send(Said::Rows(epoch, rows));
                         },
                     );
-                    (inputs, sink.inner.probe().0)
+                    (inputs, sink.inner.probe().0, places)
                 });
                 let messages = messages.expect("each worker starts once");
                 let alone = seat.processes == 1;
-                Driver { index, alone, inputs, probe, said: &said }.drive(worker, &messages);
+                Driver { index, alone, inputs, probe, places, said: &said }
+                    .drive(worker, &messages);
             });
             drop(guards.expect("timely starts threads"));
         })
@@ -183,6 +202,7 @@ fn run(
         uppers: vec![0; seat.workers],
         upper: 0,
         open: BTreeMap::new(),
+        answers: BTreeMap::new(),
         refused: Vec::new(),
         workers: vec![main],
     };
@@ -211,6 +231,7 @@ struct Driver<'a> {
     alone: bool,
     inputs: Inputs,
     probe: ProbeHandle<Epoch>,
+    places: Rc<RefCell<Places>>,
     said: &'a Sender<Said>,
 }
 
@@ -218,11 +239,18 @@ impl Driver<'_> {
     /// One worker's life: takes in what is fed, steps the dataflow, says how far it is.
     fn drive(mut self, worker: &mut timely::worker::Worker, messages: &Receiver<Message>) {
         let mut closed: VecDeque<Epoch> = VecDeque::new();
+        let mut asked: Option<(u64, Arc<Ask>)> = None;
         loop {
+            // What is closed is computed, and a later epoch can be applied nowhere while this worker
+            // has not closed it: all workers answer as of the same epoch.
+            if let Some((number, ask)) = asked.take_if(|_| closed.is_empty()) {
+                let answer = Box::new(self.places.borrow().answer(&ask));
+                let _ = self.said.send(Said::Answer(number, answer));
+            }
             let message = if closed.is_empty() && self.alone {
                 // Nothing is under way on any worker: wait without spinning.
                 messages.recv().map_err(|_| mpsc::TryRecvError::Disconnected)
-            } else if closed.len() < EPOCHS_IN_FLIGHT {
+            } else if asked.is_none() && closed.len() < EPOCHS_IN_FLIGHT {
                 messages.try_recv()
             } else {
                 Err(mpsc::TryRecvError::Empty)
@@ -233,6 +261,7 @@ impl Driver<'_> {
                     self.inputs.advance_to(epoch);
                     closed.push_back(epoch);
                 }
+                Ok(Message::Ask(number, ask)) => asked = Some((number, ask)),
                 Err(mpsc::TryRecvError::Disconnected) if closed.is_empty() => return,
                 // What others are at may concern this one too.
                 Err(_) => {
@@ -302,6 +331,14 @@ impl Feed {
         (0..self.workers.len()).for_each(|worker| self.send(worker, Message::Close(epoch)));
     }
 
+    /// Asks all workers about what is closed so far.
+    pub fn ask(&self, number: u64, ask: Ask) {
+        let ask = Arc::new(ask);
+        for worker in 0..self.workers.len() {
+            self.send(worker, Message::Ask(number, Arc::clone(&ask)));
+        }
+    }
+
     fn send(&self, worker: usize, message: Message) {
         // A worker that is gone has panicked, and a panic ends the process.
         let _ = self.workers[worker].send(message);
@@ -310,7 +347,19 @@ impl Feed {
 
 impl Results {
     /// Waits for the next closed epochs; `None` when the feed is dropped and all is computed.
+    /// For who asks nothing.
     pub fn next_closed(&mut self) -> Option<Closed> {
+        loop {
+            match self.next_news()? {
+                News::Closed(closed) => return Some(closed),
+                News::Answer(..) => {}
+            }
+        }
+    }
+
+    /// Waits for the next closed epochs or answer; `None` when the feed is dropped and all is
+    /// computed.
+    pub fn next_news(&mut self) -> Option<News> {
         while let Ok(said) = self.said.recv() {
             match said {
                 Said::Rows(epoch, mut rows) => {
@@ -322,7 +371,16 @@ impl Results {
                     let upper = self.uppers.iter().copied().min().unwrap_or(upper);
                     if upper > self.upper {
                         self.upper = upper;
-                        return Some(self.take_closed());
+                        return Some(News::Closed(self.take_closed()));
+                    }
+                }
+                Said::Answer(number, part) => {
+                    let (parts, sum) = self.answers.entry(number).or_default();
+                    *parts += 1;
+                    sum.add(*part);
+                    if *parts == self.uppers.len() {
+                        let (_, sum) = self.answers.remove(&number).expect("entered above");
+                        return Some(News::Answer(number, Box::new(sum)));
                     }
                 }
             }

@@ -20,6 +20,7 @@ pub mod rules;
 pub mod telemetry;
 pub mod world;
 
+pub mod ask;
 pub mod engine;
 pub mod views;
 

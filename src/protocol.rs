@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use bincode::Options;
+use dataflows::ask::{Answer, Ask};
 use dataflows::calendar::Hour;
 use dataflows::domain::Epoch;
 use dataflows::views::Row;
@@ -50,6 +51,15 @@ pub enum Command {
         /// The hours that were told since the last command, each with its epoch. The first command
         /// has all that are in the logs.
         hours: Vec<(Epoch, Hour)>,
+    },
+    /// A question about the figures: the worker owes a [`Report::Answer`] as of an epoch that it was
+    /// told to close before, or after where it takes several commands together. Not before the
+    /// first [`Report::Closed`].
+    Ask {
+        /// Its number, which the answer gives back.
+        number: u64,
+        /// The question.
+        ask: Ask,
     },
     /// No more will come: finish and exit 0. The end of the stream means the same.
     Stop,
@@ -100,6 +110,14 @@ pub enum Report {
         changes: Vec<(Row, i64)>,
         /// The digests of all rows there are then.
         chain: Box<Chain>,
+    },
+    /// The answer to a question, as of the [`Report::Closed`] before it. Answers of several workers
+    /// as of the same epoch add up.
+    Answer {
+        /// The number of the question.
+        number: u64,
+        /// The answer.
+        answer: Box<Answer>,
     },
 }
 

@@ -22,7 +22,7 @@ use differential_dataflow::consolidation::consolidate;
 
 use crate::chain::Chain;
 use crate::checkpoint::{self, Head, Restored};
-use crate::engine::{self, Batch, Closed, Feed, Results};
+use crate::engine::{self, Batch, Closed, Feed, News, Results};
 use crate::log::{self, Position, Reader};
 use crate::mesh::hand;
 use crate::protocol::{self, Command, Report, Seat};
@@ -252,19 +252,36 @@ impl Tail {
     /// Feeds the logs as the node closes epochs, until it says stop or is gone.
     fn follow(mut self, commands: &Receiver<Command>) -> anyhow::Result<()> {
         while let Ok(command) = commands.recv() {
+            // All epochs that are closed by now are taken together, but none beyond a question: it is
+            // about the last one that was closed before it.
             let mut last = None;
             for command in iter::once(command).chain(commands.try_iter()) {
-                let Command::Advance { end, epoch, hours } = command else { return Ok(()) };
-                // What a checkpoint holds, it holds with its hours.
-                self.hours.extend(hours.into_iter().filter(|(at, _)| *at >= self.begins_at));
-                last = Some((end, epoch));
+                match command {
+                    Command::Advance { end, epoch, hours } => {
+                        // What a checkpoint holds, it holds with its hours.
+                        self.hours
+                            .extend(hours.into_iter().filter(|(at, _)| *at >= self.begins_at));
+                        last = Some((end, epoch));
+                    }
+                    Command::Ask { number, ask } => {
+                        self.advance(last.take())?;
+                        self.feed.ask(number, ask);
+                    }
+                    Command::Start { .. } | Command::Stop => return Ok(()),
+                }
             }
-            let Some((end, epoch)) = last else { continue };
-            self.first.take_if(|first| *first >= epoch);
-            self.read_below(epoch, end)?;
-            self.told.lock().expect("no panic").owed.push_back(epoch);
-            self.close(epoch);
+            self.advance(last)?;
         }
+        Ok(())
+    }
+
+    /// Reads on and closes what the node has closed, if that is more than before.
+    fn advance(&mut self, last: Option<(Position, Epoch)>) -> anyhow::Result<()> {
+        let Some((end, epoch)) = last else { return Ok(()) };
+        self.first.take_if(|first| *first >= epoch);
+        self.read_below(epoch, end)?;
+        self.told.lock().expect("no panic").owed.push_back(epoch);
+        self.close(epoch);
         Ok(())
     }
 
@@ -393,7 +410,16 @@ impl Reporter {
     fn report(mut self, mut results: Results) -> anyhow::Result<()> {
         let mut pending: Vec<(Row, isize)> = Vec::new();
         let mut consolidated = 0;
-        while let Some(closed) = results.next_closed() {
+        while let Some(news) = results.next_news() {
+            let closed = match news {
+                News::Closed(closed) => closed,
+                News::Answer(number, answer) => {
+                    if say(&self.reports, &Report::Answer { number, answer }).is_err() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            };
             let upper = closed.upper;
             self.follow(&closed)?;
             pending.append(&mut closed.changes());

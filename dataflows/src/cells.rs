@@ -4,7 +4,7 @@
 use differential_dataflow::difference::{IsZero, Semigroup};
 
 use crate::calendar::Day;
-use crate::tally::{Kept, Tally};
+use crate::tally::Detail;
 
 /// The ratings of one place, by date and side: electronic (ЕПГУ) or not.
 ///
@@ -12,27 +12,56 @@ use crate::tally::{Kept, Tally};
 #[derive(Debug, Default)]
 pub struct Cells(Vec<Cell>);
 
+/// A cell: packed while no count passes 255, as hardly any of a place's day does.
 #[derive(Debug)]
-struct Cell {
-    at: (Day, bool),
-    kept: Kept,
+enum Cell {
+    Plain { day: Day, packed: [u8; 35] },
+    Electronic { day: Day, packed: [u8; 19] },
+    Wide { day: Day, electronic: bool, detail: Box<Detail> },
+}
+
+impl Cell {
+    fn new((day, electronic): (Day, bool), detail: &Detail) -> Cell {
+        let packed = if electronic {
+            detail.pack().map(|packed| Cell::Electronic { day, packed })
+        } else {
+            detail.pack().map(|packed| Cell::Plain { day, packed })
+        };
+        packed.unwrap_or_else(|| Cell::Wide { day, electronic, detail: Box::new(*detail) })
+    }
+
+    fn at(&self) -> (Day, bool) {
+        match *self {
+            Cell::Plain { day, .. } => (day, false),
+            Cell::Electronic { day, .. } => (day, true),
+            Cell::Wide { day, electronic, .. } => (day, electronic),
+        }
+    }
+
+    fn detail(&self) -> Detail {
+        match self {
+            Cell::Plain { packed, .. } => Detail::unpack(packed),
+            Cell::Electronic { packed, .. } => Detail::unpack(packed),
+            Cell::Wide { detail, .. } => **detail,
+        }
+    }
 }
 
 impl Cells {
     /// Adds to a cell. Costs little at the last day, and a move of the later ones elsewhere.
-    pub fn add(&mut self, day: Day, electronic: bool, change: &Tally) {
+    pub fn add(&mut self, day: Day, electronic: bool, change: &Detail) {
         let at = (day, electronic);
-        let is_later = self.0.last().is_none_or(|last| last.at < at);
+        let is_later = self.0.last().is_none_or(|last| last.at() < at);
         let found =
-            if is_later { Err(self.0.len()) } else { self.0.binary_search_by_key(&at, |c| c.at) };
+            if is_later { Err(self.0.len()) } else { self.0.binary_search_by_key(&at, Cell::at) };
         match found {
             Ok(place) => {
-                let mut tally = self.0[place].kept.tally();
-                tally.plus_equals(change);
-                if tally.is_zero() {
+                let mut detail = self.0[place].detail();
+                detail.plus_equals(change);
+                if detail.is_zero() {
                     self.0.remove(place);
                 } else {
-                    self.0[place].kept = Kept::of(&tally);
+                    self.0[place] = Cell::new(at, &detail);
                 }
             }
             Err(_) if change.is_zero() => {}
@@ -40,20 +69,20 @@ impl Cells {
                 if self.0.len() == self.0.capacity() {
                     self.0.reserve_exact(2.max(self.0.len() / 3));
                 }
-                self.0.insert(place, Cell { at, kept: Kept::of(change) });
+                self.0.insert(place, Cell::new(at, change));
             }
         }
     }
 
-    /// `(day, electronic, tally)` of the cells with `from <= day < until`, in order.
-    pub fn range(&self, from: Day, until: Day) -> impl Iterator<Item = (Day, bool, Tally)> {
-        let first = self.0.partition_point(|cell| cell.at.0 < from);
-        let within = self.0[first..].iter().take_while(move |cell| cell.at.0 < until);
-        within.map(|cell| (cell.at.0, cell.at.1, cell.kept.tally()))
+    /// `(day, electronic, ratings)` of the cells with `from <= day < until`, in order.
+    pub fn range(&self, from: Day, until: Day) -> impl Iterator<Item = (Day, bool, Detail)> {
+        let first = self.0.partition_point(|cell| cell.at().0 < from);
+        let within = self.0[first..].iter().take_while(move |cell| cell.at().0 < until);
+        within.map(|cell| (cell.at().0, cell.at().1, cell.detail()))
     }
 
     /// All of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (Day, bool, Tally)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Day, bool, Detail)> {
         self.range(Day::BEFORE_ALL, Day::NEVER)
     }
 }
@@ -67,22 +96,28 @@ mod tests {
 
     #[test]
     fn cells_are_in_order_and_gone_when_empty() {
-        let mut tally = Tally::default();
+        let mut detail = Detail::default();
         let five = Score::new(5).expect("1..5");
-        tally.rate(Channel::Sms, Aspect::Criterion(Criterion::COMMON[0]), five);
+        detail.rate(Channel::Sms, Aspect::Criterion(Criterion::COMMON[0]), five);
+        assert_eq!(size_of::<Cell>(), 40);
         let mut cells = Cells::default();
         for (day, electronic) in [(7, false), (3, true), (7, true), (3, false), (5, false)] {
-            cells.add(Day(day), electronic, &tally);
+            cells.add(Day(day), electronic, &detail);
         }
-        cells.add(Day(3), true, &tally);
+        cells.add(Day(3), true, &detail);
         let days = |cells: &Cells, from, until| -> Vec<_> {
             cells.range(Day(from), Day(until)).map(|(d, e, t)| (d.0, e, t.value().n)).collect()
         };
         let all = [(3, false, 1), (3, true, 2), (5, false, 1), (7, false, 1), (7, true, 1)];
         assert_eq!(days(&cells, 0, 8), all);
         assert_eq!(days(&cells, 4, 7), all[2..3]);
-        cells.add(Day(5), false, &tally.multiply(&-1));
+        cells.add(Day(5), false, &detail.multiply(&-1));
         assert_eq!(days(&cells, 4, 7), []);
         assert_eq!(cells.iter().count(), 4);
+        // More than a byte holds, and then again less.
+        cells.add(Day(7), false, &detail.multiply(&300));
+        assert_eq!(days(&cells, 7, 8), [(7, false, 301), (7, true, 1)]);
+        cells.add(Day(7), false, &detail.multiply(&-300));
+        assert_eq!(days(&cells, 7, 8), [(7, false, 1), (7, true, 1)]);
     }
 }

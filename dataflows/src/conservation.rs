@@ -42,6 +42,7 @@ pub fn verdicts<'s>(outcomes: Rows<'s, Outcome>, circling: Rows<'s, Id>) -> Rows
         Outcome::NoRecord(_) => Some(Verdict::Pending(PendingReason::NoRecord)),
         Outcome::Late => Some(Verdict::Refused(RefusalCode::Closed, Subject::Record)),
         Outcome::Rated(..)
+        | Outcome::Lost(..)
         | Outcome::Twice(..)
         | Outcome::Fact(_)
         | Outcome::Due(..)

@@ -1,5 +1,7 @@
 //! The whole computation on one screen: from events to the rows of every view.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use differential_dataflow::AsCollection;
@@ -16,6 +18,7 @@ use crate::domain::{
 };
 use crate::epochs::Rows;
 use crate::id::Id;
+use crate::places::{Given, Places};
 use crate::records::{Calls, Outcome, records};
 use crate::reference::{Location, hierarchy, locations, standings, upserts};
 use crate::views::{DirectoryRow, Row, Thing};
@@ -105,13 +108,14 @@ impl Inputs {
     }
 }
 
-/// Builds the dataflow: the way in, and the rows of all views.
+/// Builds the dataflow: the way in, the rows of all views, and what this worker knows of places, to
+/// be asked when nothing is under way.
 pub fn build<'s>(
     scope: Scope<'s, Epoch>,
     switches: &Switches,
     world: &World,
     base: &Base,
-) -> (Inputs, Rows<'s, Row>) {
+) -> (Inputs, Rows<'s, Row>, Rc<RefCell<Places>>) {
     let (references, entered) = scope.new_collection();
     let (messages, sent) = scope.new_collection();
     let (mut hours, told) = scope.new_collection();
@@ -135,8 +139,14 @@ pub fn build<'s>(
     let of_open = records(sent, told.clone(), received, switches, base);
     let outcomes = Outcomes::of(of_open.concat(of_closed));
     let spans = attribute::spans(reference.tenures.clone());
-    let places =
-        places::places(outcomes.at_place, standing, reference.services.clone(), spans.clone());
+    let given = Given {
+        standings: standing,
+        services: reference.services.clone(),
+        spans: spans.clone(),
+        tenures: reference.tenures.clone(),
+        today: today.clone(),
+    };
+    let places = places::places(outcomes.at_place, given);
 
     // To whom the ratings belong, and what they add up to.
     let offices = assess::offices(
@@ -173,7 +183,7 @@ pub fn build<'s>(
         conservation::rows(verdicts, always),
         reference.directory(located),
     ];
-    (inputs, differential_dataflow::collection::concatenate(scope, rows))
+    (inputs, differential_dataflow::collection::concatenate(scope, rows), places.known)
 }
 
 /// The reference data, each kind by itself.
@@ -264,6 +274,7 @@ impl<'s> Outcomes<'s> {
                 Outcome::Rated(..)
                 | Outcome::Fact(_)
                 | Outcome::Twice(..)
+                | Outcome::Lost(..)
                 | Outcome::Negative(..) => 0,
                 Outcome::Due(..) => 1,
                 _ => 2,

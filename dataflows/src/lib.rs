@@ -20,6 +20,8 @@ pub mod reference;
 pub mod cells;
 pub mod places;
 
+pub mod ask;
+
 pub mod assess;
 pub mod attribute;
 pub mod conservation;

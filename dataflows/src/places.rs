@@ -1,7 +1,9 @@
 //! What is known of each place, in one keyed operator: its cells, the messages behind them, and all
 //! that changes above when they do, or when the reference data say otherwise.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::consolidation::consolidate;
@@ -13,14 +15,15 @@ use crate::attribute::{PeriodKey, PeriodSums, PeriodTally, Posts, Span};
 use crate::calendar::{Day, Month};
 use crate::cells::Cells;
 use crate::conservation::{Verdict, verdict};
-use crate::domain::{Epoch, Place, Record, Service};
+use crate::domain::{Channel, Epoch, Place, Record, Service, Tenure};
 use crate::epochs::{Output, Rows, exchange, per_epoch};
 use crate::id::{Id, Table};
 use crate::records::{Outcome, Ratings};
-use crate::reference::{Offices, Placing, Seat, Standing};
+use crate::reference::{Offices, Placing, Seat, Standing, replace};
 use crate::rollup::{Group, GroupSums, groups_of, months_of, territories};
 use crate::survey::Candidate;
-use crate::tally::{Messages, Spread, Tally};
+use crate::tally::{Detail, Messages, Replaced, Spread, Tally};
+use crate::views::RefusalCode;
 
 /// What the operator hears.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,12 +36,18 @@ enum Heard {
     Twice(Place, Place),
     /// A negative reply.
     Negative(Place, Day, Record),
+    /// A message that was refused.
+    Lost(Place, Day, RefusalCode, Channel),
     /// How a unit stands.
     Standing(Id, Box<Standing>),
     /// Whether a service is listed.
     Service(Id, bool),
     /// Who holds a post when.
     Span(Id, Span),
+    /// A time in office.
+    Tenure(Box<Tenure>),
+    /// What day it is.
+    Today(Day),
 }
 
 /// What the operator says.
@@ -60,39 +69,55 @@ pub struct Findings<'s> {
     pub verdicts: Rows<'s, Verdict>,
     /// The counted negative replies (7.8).
     pub candidates: Rows<'s, Candidate>,
+    /// What this worker knows, for who asks.
+    pub known: Rc<RefCell<Places>>,
+}
+
+/// The reference data that every worker keeps whole.
+pub struct Given<'s> {
+    /// How each unit stands.
+    pub standings: Rows<'s, (Id, Standing)>,
+    /// The services.
+    pub services: Rows<'s, Service>,
+    /// Who holds which post when, of [`spans`](crate::attribute::spans).
+    pub spans: Rows<'s, (Id, Span)>,
+    /// The times in office.
+    pub tenures: Rows<'s, Tenure>,
+    /// What day it is.
+    pub today: Rows<'s, Day>,
 }
 
 /// Follows every place through ratings and corrections.
 ///
-/// - in: the outcomes that are at a place or unit; the standings of units, the services, and the
-///   spans of [`spans`](crate::attribute::spans), which every worker keeps whole
+/// - in: the outcomes that are at a place or unit; the reference data
 /// - out: sums of an epoch's changes, each key once a worker
-/// - state: by place its cells, messages, negative replies and records rated elsewhere too; by unit
-///   its facts. A rating costs its cell; a correction the cells of the places it touches
-pub fn places<'s>(
-    outcomes: Rows<'s, Outcome>,
-    standings: Rows<'s, (Id, Standing)>,
-    services: Rows<'s, Service>,
-    spans: Rows<'s, (Id, Span)>,
-) -> Findings<'s> {
+/// - state: by place its cells, messages, negative replies, what surveys replaced, what was refused,
+///   and records rated elsewhere too; by unit its facts. A rating costs its cell; a correction the
+///   cells of the places it touches
+pub fn places<'s>(outcomes: Rows<'s, Outcome>, given: Given<'s>) -> Findings<'s> {
     let at_place = outcomes.flat_map(|outcome| match outcome {
         Outcome::Rated(place, day, ratings) => Some(Heard::Rated(place, day, ratings)),
         Outcome::Fact(unit) => Some(Heard::Fact(unit)),
         Outcome::Twice(first, second) => Some(Heard::Twice(first, second)),
         Outcome::Negative(place, day, record) => Some(Heard::Negative(place, day, record)),
+        Outcome::Lost(place, day, code, channel) => Some(Heard::Lost(place, day, code, channel)),
         _ => None,
     });
     let at_place = exchange(at_place, Heard::route);
-    let reference = standings
+    let reference = given
+        .standings
         .map(|(unit, standing)| Heard::Standing(unit, Box::new(standing)))
-        .concat(services.map(|service| Heard::Service(service.id, service.listed)))
-        .concat(spans.map(|(unit, span)| Heard::Span(unit, span)));
+        .concat(given.services.map(|service| Heard::Service(service.id, service.listed)))
+        .concat(given.spans.map(|(unit, span)| Heard::Span(unit, span)))
+        .concat(given.tenures.map(|tenure| Heard::Tenure(Box::new(tenure))))
+        .concat(given.today.map(Heard::Today));
     let reference = reference.inner.broadcast().as_collection();
-    let mut places = Places::default();
+    let known = Rc::new(RefCell::new(Places::default()));
+    let places = Rc::clone(&known);
     let found = per_epoch(at_place.concat(reference), "Places", move |epoch, heard, output| {
-        places.take(heard, epoch, output);
+        places.borrow_mut().take(heard, epoch, output);
     });
-    Findings::of(found)
+    Findings::of(found, known)
 }
 
 impl Heard {
@@ -100,17 +125,22 @@ impl Heard {
     fn route(&self) -> u64 {
         use differential_dataflow::Hashable;
         match self {
-            Heard::Rated(place, ..) | Heard::Twice(place, _) | Heard::Negative(place, ..) => {
-                place.unit.hashed()
-            }
+            Heard::Rated(place, ..)
+            | Heard::Twice(place, _)
+            | Heard::Negative(place, ..)
+            | Heard::Lost(place, ..) => place.unit.hashed(),
             Heard::Fact(unit) => unit.hashed(),
-            Heard::Standing(..) | Heard::Service(..) | Heard::Span(..) => 0,
+            Heard::Standing(..)
+            | Heard::Service(..)
+            | Heard::Span(..)
+            | Heard::Tenure(_)
+            | Heard::Today(_) => 0,
         }
     }
 }
 
 impl<'s> Findings<'s> {
-    fn of(found: Rows<'s, Found>) -> Findings<'s> {
+    fn of(found: Rows<'s, Found>, known: Rc<RefCell<Places>>) -> Findings<'s> {
         let parts = found.inner.partition(4, |(found, epoch, one)| {
             let part = match found {
                 Found::Period(..) => 0,
@@ -143,28 +173,36 @@ impl<'s> Findings<'s> {
             groups: groups.as_collection(),
             verdicts: verdicts.as_collection(),
             candidates: candidates.as_collection(),
+            known,
         }
     }
 }
 
 /// All places of one worker, and the reference data that say what they are.
 #[derive(Default)]
-struct Places {
-    offices: Offices,
-    posts: Posts,
+pub struct Places {
+    pub(crate) offices: Offices,
+    pub(crate) posts: Posts,
+    pub(crate) tenures: Table<Id, Tenure>,
+    /// None until an hour is told.
+    pub(crate) today: Option<Day>,
     known: Table<Place, usize>,
-    places: Vec<AtPlace>,
+    pub(crate) places: Vec<AtPlace>,
     /// The places that name an id as their unit, МФЦ or service.
-    naming: Table<Id, Vec<usize>>,
-    /// The units that have a unit among their heads.
-    below: Table<Id, BTreeSet<Id>>,
+    pub(crate) naming: Table<Id, Vec<usize>>,
+    /// The units that have, or had, a unit among their heads.
+    pub(crate) below: Table<Id, BTreeSet<Id>>,
     facts: Table<Id, isize>,
 }
 
 /// What is kept of a place.
-struct AtPlace {
-    place: Place,
-    cells: Cells,
+pub(crate) struct AtPlace {
+    pub(crate) place: Place,
+    pub(crate) cells: Cells,
+    /// What surveys replaced, on the days on which they did.
+    pub(crate) replaced: BTreeMap<Day, Replaced>,
+    /// Messages that were refused.
+    pub(crate) lost: BTreeMap<(Day, RefusalCode, Channel), isize>,
     /// The messages behind the cells, by side.
     messages: [Messages; 2],
     negative: BTreeMap<(Day, Record), isize>,
@@ -198,10 +236,14 @@ impl Places {
             match heard {
                 Heard::Rated(place, day, ratings) => rated.push((place, day, ratings, diff)),
                 Heard::Fact(unit) => *facts.entry(unit).or_default() += diff,
-                Heard::Twice(..) | Heard::Negative(..) => others.push((heard, diff)),
-                Heard::Standing(..) | Heard::Service(..) | Heard::Span(..) => {
-                    reference.push((heard, diff));
+                Heard::Twice(..) | Heard::Negative(..) | Heard::Lost(..) => {
+                    others.push((heard, diff));
                 }
+                Heard::Standing(..)
+                | Heard::Service(..)
+                | Heard::Span(..)
+                | Heard::Tenure(_)
+                | Heard::Today(_) => reference.push((heard, diff)),
             }
         }
         consolidate(&mut reference);
@@ -222,6 +264,10 @@ impl Places {
                 Heard::Twice(first, second) => self.twice(first, second, diff, &mut changes),
                 Heard::Negative(place, day, record) => {
                     self.negative(place, (day, record), diff, &mut changes);
+                }
+                Heard::Lost(place, day, code, channel) => {
+                    let number = self.number(place);
+                    count(&mut self.places[number].lost, (day, code, channel), diff);
                 }
                 _ => {}
             }
@@ -252,13 +298,16 @@ impl Places {
         let mut messages = Messages::default();
         let cells = ratings.chunk_by(|a, b| a.1 == b.1).map(|of_day| {
             let day = of_day[0].1;
-            let mut tally = Tally::default();
+            let mut detail = Detail::default();
             for (_, _, ratings, diff) in of_day {
-                tally.plus_equals(&ratings.tally().multiply(diff));
+                detail.plus_equals(&ratings.detail().multiply(diff));
                 messages.plus_equals(&Messages::of(ratings.channels()).multiply(diff));
+                if let Some(replaced) = ratings.replaced() {
+                    add(&mut at.replaced, day, replaced.multiply(diff));
+                }
             }
-            at.cells.add(day, electronic, &tally);
-            (day, tally)
+            at.cells.add(day, electronic, &detail);
+            (day, detail.tally(electronic))
         });
         match placing.counted(electronic) {
             Some(seat) => changes.ratings(&place, seat, &self.posts, electronic, cells),
@@ -322,6 +371,8 @@ impl Places {
                 Heard::Standing(unit, standing) => self.stand(unit, *standing, diff),
                 Heard::Service(service, listed) => self.offices.list(service, listed, diff),
                 Heard::Span(unit, span) => self.posts.change(unit, span, diff),
+                Heard::Tenure(tenure) => replace(&mut self.tenures, tenure.id, *tenure, diff),
+                Heard::Today(day) if diff > 0 => self.today = Some(day),
                 _ => {}
             }
         }
@@ -347,7 +398,8 @@ impl Places {
             for electronic in [false, true] {
                 if let Some(seat) = placing.counted(electronic) {
                     let cells = at.cells.iter().filter(|(_, side, _)| *side == electronic);
-                    let cells = cells.map(|(day, _, tally)| (day, tally.multiply(&factor)));
+                    let cells = cells
+                        .map(|(day, _, detail)| (day, detail.tally(electronic).multiply(&factor)));
                     changes.ratings(&at.place, seat, &self.posts, electronic, cells);
                 }
                 let messages = at.messages[usize::from(electronic)].multiply(&factor);
@@ -384,9 +436,10 @@ impl Places {
                 let seat = placing.counted(electronic);
                 seat.is_some_and(|seat| seat.heads(electronic).any(|h| h.unit == head))
             });
-            for (day, electronic, tally) in at.cells.range(span.from, span.until) {
+            for (day, electronic, detail) in at.cells.range(span.from, span.until) {
                 if answers[usize::from(electronic)] {
-                    span.attribute(day, &tally.multiply(&diff), &mut changes.periods);
+                    let tally = detail.tally(electronic).multiply(&diff);
+                    span.attribute(day, &tally, &mut changes.periods);
                 }
             }
         }
@@ -407,6 +460,8 @@ impl AtPlace {
         AtPlace {
             place,
             cells: Cells::default(),
+            replaced: BTreeMap::new(),
+            lost: BTreeMap::new(),
             messages: [Messages::default(); 2],
             negative: BTreeMap::new(),
             twice: BTreeMap::new(),
@@ -486,6 +541,15 @@ impl Changes {
                 self.candidates.into_iter().map(|(reply, times)| Found::Candidate(reply, times)),
             );
         output.extend(found.map(|found| (found, epoch, 1)));
+    }
+}
+
+/// Adds to a sum, and forgets it when it is nothing.
+fn add(sums: &mut BTreeMap<Day, Replaced>, day: Day, change: Replaced) {
+    let sum = sums.entry(day).or_default();
+    sum.plus_equals(&change);
+    if sum.is_zero() {
+        sums.remove(&day);
     }
 }
 

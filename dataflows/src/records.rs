@@ -20,7 +20,7 @@ use crate::epochs::{Output, Rows, exchange, per_epoch};
 use crate::graph::Base;
 use crate::id::Id;
 use crate::ledger::{self, Horizon, Ledger};
-use crate::tally::{Aspect, Tally};
+use crate::tally::{Aspect, Detail, Replaced};
 use crate::views::{DeadlineKind, RefusalCode};
 use crate::world::{Attribution, Integral, Switches};
 
@@ -55,6 +55,9 @@ pub enum Outcome {
     /// A fact, call, answer or withdrawal came after its record was closed. (A rating that did is
     /// refused.)
     Late,
+    /// A message that was refused, at the place and date for which it would have counted: it is
+    /// judged without them, and shown beside what did count there.
+    Lost(Place, Day, RefusalCode, Channel),
 }
 
 impl Outcome {
@@ -85,26 +88,39 @@ pub enum Ratings {
 impl Ratings {
     /// The ratings, added up: of a reply one per criterion, the survey's where it answered (7.6,
     /// 7.10), and the integral; of a form one per score given.
-    pub fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
+    pub fn detail(&self) -> Detail {
+        let mut detail = Detail::default();
         match *self {
             Ratings::Reply { digit, survey, integral } => {
                 for criterion in Criterion::COMMON {
                     let aspect = Aspect::Criterion(criterion);
                     match (survey.get(criterion), digit) {
-                        (Some(score), _) => tally.rate(Channel::Survey, aspect, score),
-                        (None, Some(digit)) => tally.rate(Channel::Sms, aspect, digit),
+                        (Some(score), _) => detail.rate(Channel::Survey, aspect, score),
+                        (None, Some(digit)) => detail.rate(Channel::Sms, aspect, digit),
                         (None, None) => {}
                     }
                 }
                 if let (Some(digit), true) = (digit, integral) {
-                    tally.rate(Channel::Sms, Aspect::Integral, digit);
+                    detail.rate(Channel::Sms, Aspect::Integral, digit);
                 }
             }
-            Ratings::Kiosk(scores) => rate_all(&mut tally, Channel::Kiosk, scores),
-            Ratings::Epgu(scores) => rate_all(&mut tally, Channel::Epgu, scores),
+            Ratings::Kiosk(scores) => rate_all(&mut detail, Channel::Kiosk, scores),
+            Ratings::Epgu(scores) => rate_all(&mut detail, Channel::Epgu, scores),
         }
-        tally
+        detail
+    }
+
+    /// What the survey replaced of the SMS (7.10); `None` where it replaced nothing.
+    pub fn replaced(&self) -> Option<Replaced> {
+        let Ratings::Reply { digit: Some(digit), survey, .. } = *self else { return None };
+        let positive = |score: Score| i32::from(score.is_positive());
+        let mut replaced = Replaced { records: [1], ..Replaced::default() };
+        for (_, score) in survey.iter() {
+            replaced.values[0] += 1;
+            replaced.before[0] += positive(digit);
+            replaced.after[0] += positive(score);
+        }
+        (!survey.is_empty()).then_some(replaced)
     }
 
     /// Whether they came by ЕПГУ, which p. 12 and p. 16 leave out.
@@ -125,9 +141,9 @@ impl Ratings {
     }
 }
 
-fn rate_all(tally: &mut Tally, channel: Channel, scores: Scores) {
+fn rate_all(detail: &mut Detail, channel: Channel, scores: Scores) {
     for (criterion, score) in scores.iter() {
-        tally.rate(channel, Aspect::Criterion(criterion), score);
+        detail.rate(channel, Aspect::Criterion(criterion), score);
     }
 }
 
@@ -367,13 +383,24 @@ pub fn outcomes(record: Record, messages: &[Message], switches: &Switches, out: 
             continue;
         }
         let lost = match message.body {
-            Body::Sms { digit: None, .. } => Some(RefusalCode::BadText),
-            Body::Sms { digit: Some(digit), .. } => standing.reply(digit, message.received),
-            Body::Survey { scores } => standing.survey(scores, message.received),
+            Body::Sms { digit: None, .. } => Some((RefusalCode::BadText, *message)),
+            Body::Sms { digit: Some(digit), .. } => {
+                let lost = standing.reply(digit, message.received);
+                lost.map(|(code, received)| (code, Message { received, ..*message }))
+            }
+            Body::Survey { scores } => {
+                let lost = standing.survey(scores, message.received);
+                lost.map(|(code, received)| (code, Message { received, ..*message }))
+            }
             Body::Form { kind, .. } => standing.form(kind, message),
             Body::Fact { .. } | Body::Call(_) | Body::Answer | Body::Retract(_) => None,
         };
-        out.extend(lost.map(|code| Outcome::Refused(code, channel)));
+        let Some((code, loser)) = lost else { continue };
+        out.push(Outcome::Refused(code, channel));
+        if let Some((place, provided)) = standing.place(&loser) {
+            let day = date(switches, loser.received, provided);
+            out.push(Outcome::Lost(place, day, code, channel));
+        }
     }
     let group = standing.reply_group(record, switches, out);
     standing.forms(switches, group, out);
@@ -402,47 +429,50 @@ fn earlier(a: Moment, b: Moment) -> Ordering {
 }
 
 impl Standing {
-    /// D1: the earliest valid reply counts (equal times: the lower digit). Says why one lost.
-    fn reply(&mut self, digit: Score, received: Moment) -> Option<RefusalCode> {
+    /// D1: the earliest valid reply counts (equal times: the lower digit). Says why one lost, and
+    /// when that one was received.
+    fn reply(&mut self, digit: Score, received: Moment) -> Option<(RefusalCode, Moment)> {
         let rank = |(digit, received): (Score, Moment)| {
             (received.micros(), digit, received.offset_minutes())
         };
         let challenger = (digit, received);
         let first = self.sms.is_none_or(|holder| rank(challenger) < rank(holder));
-        let code = self.sms.is_some().then_some(RefusalCode::LateReply);
-        if first {
-            self.sms = Some(challenger);
-        }
-        code
+        let loser = if first { self.sms.replace(challenger) } else { Some(challenger) };
+        loser.map(|(_, received)| (RefusalCode::LateReply, received))
     }
 
-    /// D3: the latest completed survey wins (equal times: the lower sum). Says why one lost.
-    fn survey(&mut self, scores: Scores, received: Moment) -> Option<RefusalCode> {
+    /// D3: the latest completed survey wins (equal times: the lower sum). Says why one lost, and
+    /// when that one was received.
+    fn survey(&mut self, scores: Scores, received: Moment) -> Option<(RefusalCode, Moment)> {
         let rank = |(scores, received): (Scores, Moment)| {
             (-received.micros(), scores.sum(), received.offset_minutes(), scores)
         };
         let challenger = (scores, received);
         let wins = self.survey.is_none_or(|holder| rank(challenger) < rank(holder));
-        let code = self.survey.is_some().then_some(RefusalCode::Superseded);
-        if wins {
-            self.survey = Some(challenger);
-        }
-        code
+        let loser = if wins { self.survey.replace(challenger) } else { Some(challenger) };
+        loser.map(|(_, received)| (RefusalCode::Superseded, received))
     }
 
     /// D5: the earliest message of a channel stands (equal times: the lower sum); another one for
-    /// the record is a conflict. Says why one lost.
-    fn form(&mut self, kind: Form, message: &Message) -> Option<RefusalCode> {
+    /// the record is a conflict. Says why one lost, and which.
+    fn form(&mut self, kind: Form, message: &Message) -> Option<(RefusalCode, Message)> {
         let holder = match kind {
             Form::Kiosk => &mut self.kiosk,
             Form::Epgu => &mut self.epgu,
             Form::Site => &mut self.site,
         };
-        let code = holder.is_some().then_some(RefusalCode::Conflict);
-        if holder.is_none_or(|standing| form_order(message, &standing) == Ordering::Less) {
-            *holder = Some(*message);
+        let wins = holder.is_none_or(|held| form_order(message, &held) == Ordering::Less);
+        let loser = if wins { holder.replace(*message) } else { Some(*message) };
+        loser.map(|loser| (RefusalCode::Conflict, loser))
+    }
+
+    /// The place that a message rates and the date of the service, as far as they are known: a
+    /// form's own, else the fact's.
+    fn place(&self, message: &Message) -> Option<(Place, Day)> {
+        match message.body {
+            Body::Form { .. } => self.own_or_fact(message).map(|(place, day, _)| (place, day)),
+            _ => self.fact.map(|(place, provided, ..)| (place, provided)),
         }
-        code
     }
 
     /// The ratings of SMS and survey, and the place they were given for.

@@ -211,6 +211,21 @@ impl Offices {
         replace(&mut self.listed, service, listed, diff);
     }
 
+    /// The units known, and how they stand.
+    pub fn standings(&self) -> impl Iterator<Item = (Id, &Standing)> {
+        self.standings.iter().map(|(unit, standing)| (*unit, standing))
+    }
+
+    /// How a unit stands, if it is known.
+    pub fn standing(&self, unit: Id) -> Option<&Standing> {
+        self.standings.get(&unit)
+    }
+
+    /// Whether a service is known, listed or not.
+    pub fn knows_service(&self, service: Id) -> bool {
+        self.listed.contains_key(&service)
+    }
+
     /// Where a unit is, if it is known.
     pub fn location(&self, unit: Id) -> Option<&Location> {
         self.standings.get(&unit).map(|standing| &standing.location)
@@ -243,7 +258,7 @@ impl Offices {
 
 /// Takes in that a key's row came or went; of an epoch's changes to a key the arrival holds, in
 /// whichever order they are told.
-fn replace<V: PartialEq>(rows: &mut Table<Id, V>, key: Id, row: V, diff: isize) {
+pub fn replace<V: PartialEq>(rows: &mut Table<Id, V>, key: Id, row: V, diff: isize) {
     if diff > 0 {
         rows.insert(key, row);
     } else if rows.get(&key) == Some(&row) {

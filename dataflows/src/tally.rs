@@ -48,7 +48,7 @@ macro_rules! elementwise {
     };
 }
 
-/// The ratings of a cell or of a manager's period: what every formula of the Order needs.
+/// The ratings of a manager's period: what every formula of the Order needs.
 ///
 /// `criteria` is by criterion 1..8 and then the integral, `(positive, all)` flattened; `channels`
 /// likewise by sms, phone, kiosk, epgu; `scores` counts the ratings by score 1..5.
@@ -71,25 +71,6 @@ pub enum Aspect {
 }
 
 impl Tally {
-    /// Adds one rating.
-    pub fn rate(&mut self, channel: Channel, aspect: Aspect, score: Score) {
-        let aspect = match aspect {
-            Aspect::Criterion(criterion) => usize::from(criterion.get()) - 1,
-            Aspect::Integral => 8,
-        };
-        let positive = i32::from(score.is_positive());
-        self.criteria[2 * aspect] += positive;
-        self.criteria[2 * aspect + 1] += 1;
-        self.channels[2 * channel as usize] += positive;
-        self.channels[2 * channel as usize + 1] += 1;
-        self.scores[usize::from(score.get()) - 1] += 1;
-    }
-
-    /// All counts: criteria, channels, scores.
-    fn flat(&self) -> impl Iterator<Item = &i32> {
-        self.criteria.iter().chain(&self.channels).chain(&self.scores)
-    }
-
     /// p. 12 and 13: K positive of N.
     pub fn value(&self) -> Value {
         self.spread().value()
@@ -111,46 +92,148 @@ impl Tally {
     }
 }
 
-/// A tally that is kept: 32 bytes while no count passes 255, as hardly any of a place's day does.
-#[derive(Clone, Debug)]
-pub enum Kept {
-    /// Criteria, channels and scores, flat.
-    Narrow([u8; 31]),
-    /// Any counts.
-    Wide(Box<Tally>),
+/// The ratings of one side of a place's day, electronic (ЕПГУ) or not, in full: each criterion by
+/// channel. Whoever has it knows the side.
+///
+/// `pairs` is `(positive, all)` flattened: of ЕПГУ by criterion 1..8; else of SMS by criterion 1..5
+/// and the integral, then of phone and kiosk by criterion 1..5. `scores` counts by score 1..5.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Detail {
+    pairs: [i32; 32],
+    scores: [i32; 5],
 }
 
-impl Kept {
-    /// Keeps a tally.
-    pub fn of(tally: &Tally) -> Kept {
-        let mut narrow = [0; 31];
-        for (kept, count) in narrow.iter_mut().zip(tally.flat()) {
-            match u8::try_from(*count) {
-                Ok(count) => *kept = count,
-                Err(_) => return Kept::Wide(Box::new(*tally)),
-            }
-        }
-        Kept::Narrow(narrow)
+elementwise!(Detail { pairs, scores });
+
+/// Where the pairs of a channel begin among those of its side.
+const PHONE: usize = 12;
+const KIOSK: usize = 22;
+/// The pair of the integral rating.
+const INTEGRAL: usize = 10;
+/// The number under which the integral rating is listed after the criteria.
+const INTEGRAL_NUMBER: u8 = 9;
+
+impl Detail {
+    /// Adds one rating; all of one side.
+    pub fn rate(&mut self, channel: Channel, aspect: Aspect, score: Score) {
+        let pair = match aspect {
+            Aspect::Criterion(criterion) => 2 * (usize::from(criterion.get()) - 1),
+            Aspect::Integral => INTEGRAL,
+        };
+        let first = match channel {
+            Channel::Sms | Channel::Epgu => 0,
+            Channel::Survey => PHONE,
+            Channel::Kiosk => KIOSK,
+            Channel::Site => unreachable!("reviews of the site are no ratings"),
+        };
+        self.pairs[first + pair] += i32::from(score.is_positive());
+        self.pairs[first + pair + 1] += 1;
+        self.scores[usize::from(score.get()) - 1] += 1;
     }
 
-    /// The tally that is kept.
-    pub fn tally(&self) -> Tally {
-        match self {
-            Kept::Wide(tally) => **tally,
-            Kept::Narrow(narrow) => {
-                let mut tally = Tally::default();
-                let fields = [&mut tally.criteria[..], &mut tally.channels, &mut tally.scores];
-                let counts = fields.into_iter().flatten();
-                counts.zip(narrow).for_each(|(count, kept)| *count = i32::from(*kept));
-                tally
+    /// K positive of N.
+    pub fn value(&self) -> Value {
+        self.spread().value()
+    }
+
+    /// The counts by score.
+    pub fn spread(&self) -> Spread {
+        Spread { scores: self.scores, records: [0], facts: [0] }
+    }
+
+    /// What the formulas need of it.
+    pub fn tally(&self, electronic: bool) -> Tally {
+        let mut tally = Tally { scores: self.scores, ..Tally::default() };
+        let parts: &[(usize, usize, Channel)] = match electronic {
+            true => &[(0, 16, Channel::Epgu)],
+            false => &[
+                (0, INTEGRAL, Channel::Sms),
+                (PHONE, KIOSK, Channel::Survey),
+                (KIOSK, 32, Channel::Kiosk),
+            ],
+        };
+        for &(first, end, channel) in parts {
+            let of_channel = 2 * channel as usize;
+            for (at, pair) in self.pairs[first..end].chunks_exact(2).enumerate() {
+                tally.criteria[2 * at] += pair[0];
+                tally.criteria[2 * at + 1] += pair[1];
+                tally.channels[of_channel] += pair[0];
+                tally.channels[of_channel + 1] += pair[1];
             }
         }
+        if !electronic {
+            for count in [0, 1] {
+                tally.criteria[16 + count] = self.pairs[INTEGRAL + count];
+                tally.channels[count] += self.pairs[INTEGRAL + count];
+            }
+        }
+        tally
+    }
+
+    /// `(criterion 1..8, or 9 for the integral; channel; value)` of those that occur.
+    pub fn crossed(&self, electronic: bool) -> Vec<(u8, Channel, Value)> {
+        let named = |at: usize| match (electronic, 2 * at) {
+            (true, pair) => (pair / 2 + 1, Channel::Epgu),
+            (false, INTEGRAL) => (usize::from(INTEGRAL_NUMBER), Channel::Sms),
+            (false, pair) if pair < INTEGRAL => (pair / 2 + 1, Channel::Sms),
+            (false, pair) if pair < KIOSK => ((pair - PHONE) / 2 + 1, Channel::Survey),
+            (false, pair) => ((pair - KIOSK) / 2 + 1, Channel::Kiosk),
+        };
+        let all = pairs(&self.pairs).enumerate().filter(|(_, value)| value.n != 0);
+        all.map(|(at, value)| {
+            let (criterion, channel) = named(at);
+            (criterion as u8, channel, value)
+        })
+        .collect()
+    }
+
+    /// In `N` bytes, if no count passes 255: the first `N - 3` of the pairs, and how often scores 1,
+    /// 2 and 4 are given; what the others are follows. The pairs left out must be nothing.
+    pub fn pack<const N: usize>(&self) -> Option<[u8; N]> {
+        let [one, two, _, four, _] = self.scores;
+        let mut packed = [0; N];
+        let counts = self.pairs[..N - 3].iter().chain([&one, &two, &four]);
+        for (byte, count) in packed.iter_mut().zip(counts) {
+            *byte = u8::try_from(*count).ok()?;
+        }
+        Some(packed)
+    }
+
+    /// What was packed.
+    pub fn unpack<const N: usize>(packed: &[u8; N]) -> Detail {
+        let mut detail = Detail::default();
+        let (pairs, scores) = packed.split_at(N - 3);
+        let (mut k, mut n) = (0, 0);
+        for (pair, bytes) in detail.pairs.chunks_exact_mut(2).zip(pairs.chunks_exact(2)) {
+            let [positive, all] = [0, 1].map(|count| i32::from(bytes[count]));
+            (pair[0], pair[1]) = (positive, all);
+            k += positive;
+            n += all;
+        }
+        let [one, two, four] = [0, 1, 2].map(|score| i32::from(scores[score]));
+        detail.scores = [one, two, n - k - one - two, four, k - four];
+        detail
     }
 }
 
 fn pairs(flat: &[i32]) -> impl Iterator<Item = Value> {
     flat.chunks_exact(2).map(|pair| Value { k: i64::from(pair[0]), n: i64::from(pair[1]) })
 }
+
+/// What phone surveys replaced (7.10): SMS values, each of a criterion of a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Replaced {
+    /// Records of which something was replaced.
+    pub records: [i32; 1],
+    /// Values replaced, one each by one of the survey.
+    pub values: [i32; 1],
+    /// Those of them that were positive.
+    pub before: [i32; 1],
+    /// Those that are positive now.
+    pub after: [i32; 1],
+}
+
+elementwise!(Replaced { records, values, before, after });
 
 /// Ratings by score 1..5, with the records rated and the facts beside them: what a unit, a
 /// service, a month or a territory shows.
@@ -342,29 +425,65 @@ mod tests {
     }
 
     #[test]
-    fn a_tally_knows_its_parts() {
-        let mut tally = Tally::default();
+    fn a_detail_knows_its_parts() {
+        let mut detail = Detail::default();
         let score = |s| Score::new(s).expect("1..5");
         for criterion in Criterion::COMMON {
-            tally.rate(Channel::Sms, Aspect::Criterion(criterion), score(4));
+            detail.rate(Channel::Sms, Aspect::Criterion(criterion), score(4));
         }
-        tally.rate(Channel::Sms, Aspect::Integral, score(4));
-        tally.rate(Channel::Survey, Aspect::Criterion(Criterion::COMMON[0]), score(1));
-        assert_eq!(tally.value(), value(6, 7));
+        detail.rate(Channel::Sms, Aspect::Integral, score(4));
+        detail.rate(Channel::Survey, Aspect::Criterion(Criterion::COMMON[0]), score(1));
+        detail.rate(Channel::Kiosk, Aspect::Criterion(Criterion::COMMON[4]), score(3));
+        let tally = detail.tally(false);
+        assert_eq!((tally.value(), detail.value()), (value(6, 8), value(6, 8)));
         assert_eq!(tally.criteria()[0], (1, value(1, 2)));
+        assert_eq!(tally.criteria()[4], (5, value(1, 2)));
         assert_eq!(tally.criteria()[5], (9, value(1, 1)));
-        assert_eq!(tally.channels(), [(Channel::Sms, value(6, 6)), (Channel::Survey, value(0, 1))]);
-        assert_eq!(tally.spread().average(), Some(357));
-        let mut many = tally;
-        (0..300).for_each(|_| many.plus_equals(&tally));
-        let minus = tally.multiply(&-1);
-        assert!(matches!(Kept::of(&tally), Kept::Narrow(_)));
-        for kept in [tally, many, minus] {
-            assert_eq!(Kept::of(&kept).tally(), kept);
-        }
-        assert_eq!(size_of::<Kept>(), 32);
-        let mut sum = tally;
+        let channels = [
+            (Channel::Sms, value(6, 6)),
+            (Channel::Survey, value(0, 1)),
+            (Channel::Kiosk, value(0, 1)),
+        ];
+        assert_eq!(tally.channels(), channels);
+        assert_eq!(tally.spread().average(), Some(350));
+        let crossed = detail.crossed(false);
+        assert_eq!(crossed[4..6], [(5, Channel::Sms, value(1, 1)), (9, Channel::Sms, value(1, 1))]);
+        assert_eq!(crossed[6], (1, Channel::Survey, value(0, 1)));
+        assert_eq!(crossed[7], (5, Channel::Kiosk, value(0, 1)));
+        let minus = detail.multiply(&-1);
+        let mut sum = detail;
         sum.plus_equals(&minus);
         assert!(sum.is_zero());
+    }
+
+    #[test]
+    fn the_form_of_the_portal_has_eight_criteria_and_a_side_of_its_own() {
+        let mut detail = Detail::default();
+        for (criterion, score) in Criterion::ALL.into_iter().zip([1, 2, 3, 4, 5, 5, 5, 4]) {
+            let score = Score::new(score).expect("1..5");
+            detail.rate(Channel::Epgu, Aspect::Criterion(criterion), score);
+        }
+        let tally = detail.tally(true);
+        assert_eq!(tally.value(), value(5, 8));
+        assert_eq!(tally.channels(), [(Channel::Epgu, value(5, 8))]);
+        assert_eq!(tally.criteria()[7], (8, value(1, 1)));
+        assert_eq!(detail.crossed(true)[7], (8, Channel::Epgu, value(1, 1)));
+        assert_eq!(detail.pack().map(|packed| Detail::unpack::<19>(&packed)), Some(detail));
+    }
+
+    #[test]
+    fn what_fits_in_bytes_is_packed() {
+        let mut detail = Detail::default();
+        for (score, times) in [(1, 3), (2, 5), (3, 7), (4, 11), (5, 13)] {
+            let score = Score::new(score).expect("1..5");
+            for _ in 0..times {
+                let criterion = Aspect::Criterion(Criterion::COMMON[1]);
+                detail.rate(Channel::Kiosk, criterion, score);
+                detail.rate(Channel::Sms, Aspect::Integral, score);
+            }
+        }
+        assert_eq!(detail.pack().map(|packed| Detail::unpack::<35>(&packed)), Some(detail));
+        assert_eq!(detail.multiply(&-1).pack::<35>(), None);
+        assert_eq!(detail.multiply(&7).pack::<35>(), None);
     }
 }

@@ -31,11 +31,16 @@ use crate::views::digest::Digest;
 /// How many are kept: a damaged one falls back to the one before.
 pub const KEPT: usize = 3;
 
+/// Counted up when what records come to becomes something else: what is kept of closed ones is
+/// theirs. 1: also the refused messages, at their places.
+const OUTCOMES: u32 = 1;
+
 /// What the figures of a checkpoint depend on besides the log: the rules in force and the version
 /// of the program. One that was made with others is of no use.
 pub fn fingerprint(rules: &Rules) -> Digest {
     let rules = serde_json::to_string(rules).expect("rules are written as JSON");
-    Digest::of_json(format!("{} {rules}", env!("CARGO_PKG_VERSION")).as_bytes())
+    let version = env!("CARGO_PKG_VERSION");
+    Digest::of_json(format!("{version}.{OUTCOMES} {rules}").as_bytes())
 }
 
 /// Where they are.

@@ -1,7 +1,7 @@
 //! `GET /v1/views` and `GET /v1/views/{view}`: what there is, and the rows of one epoch.
 
 use std::convert::Infallible;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -11,15 +11,15 @@ use axum::response::{IntoResponse, Response};
 use dataflows::domain::Epoch;
 use dataflows::views::View;
 use futures::{StreamExt, stream};
-use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::Shared;
+use super::as_of::Moment;
 use super::problem::Problem;
 use super::request::{Request, ViewPath, ViewQuery};
 use super::written::{Format, Written};
 use crate::views::digest::Digest;
-use crate::views::{Order, Rows, Table, columns};
+use crate::views::{Order, Rows, Served, Table, columns};
 
 /// Rows of a JSON answer that asks for no number; lines and CSV come whole.
 const LIMIT_DEFAULT: usize = 1000;
@@ -46,7 +46,7 @@ pub(super) async fn rows(
 ) -> Result<Response, Problem> {
     let asked = Asked::parse(&mut Request::parse(path, query)?, &headers)?;
     if let Some(epoch) = asked.min_epoch {
-        wait(&shared, epoch, asked.wait).await?;
+        wait(&shared.served, epoch, asked.wait).await?;
     }
     let (epoch, table) = asked.table(&shared).await?;
     let tag = asked.tag(table.digest());
@@ -86,9 +86,25 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
     ([(header::CONTENT_TYPE, content_type)], body.into()).into_response()
 }
 
+/// `min_epoch` and `wait_seconds`.
+///
+/// # Errors
+/// 400 where they are wrong.
+pub(super) fn waiting(request: &mut Request) -> Result<(Option<Epoch>, Duration), Problem> {
+    let wait = request.number("wait_seconds")?;
+    if wait.is_some_and(|seconds| seconds > WAIT_SECONDS_MAX) {
+        let detail = format!("wait_seconds is {WAIT_SECONDS_MAX} at most");
+        return Err(Problem::bad("bad_value", detail));
+    }
+    Ok((request.number("min_epoch")?, wait.map_or(WAIT_DEFAULT, Duration::from_secs)))
+}
+
 /// Waits until an epoch is served: who has submitted events knows the epoch they are in.
-async fn wait(shared: &Shared, epoch: Epoch, patience: Duration) -> Result<(), Problem> {
-    timeout(patience, shared.served.wait_for(epoch)).await.map_err(|_| {
+///
+/// # Errors
+/// 503 where it does not come in time.
+pub(super) async fn wait(served: &Served, epoch: Epoch, patience: Duration) -> Result<(), Problem> {
+    timeout(patience, served.wait_for(epoch)).await.map_err(|_| {
         let detail = format!("epoch {epoch} has not come within {} s", patience.as_secs());
         Problem::later("epoch_not_reached", detail, 1)
     })
@@ -111,12 +127,6 @@ struct Asked {
     link: String,
 }
 
-/// When the rows were to be seen.
-enum Moment {
-    Epoch(Epoch),
-    Time(Timestamp),
-}
-
 impl Asked {
     fn parse(request: &mut Request, headers: &HeaderMap) -> Result<Asked, Problem> {
         let view = request.view();
@@ -129,11 +139,7 @@ impl Asked {
             None => Order::by_key(view),
         };
         let fields = fields(view, request.take("fields").as_deref())?;
-        let wait = request.number("wait_seconds")?;
-        if wait.is_some_and(|seconds| seconds > WAIT_SECONDS_MAX) {
-            let detail = format!("wait_seconds is {WAIT_SECONDS_MAX} at most");
-            return Err(Problem::bad("bad_value", detail));
-        }
+        let (min_epoch, wait) = waiting(request)?;
         Ok(Asked {
             view,
             order,
@@ -142,49 +148,31 @@ impl Asked {
             format,
             link,
             after: request.take("after"),
-            as_of: request.take("as_of").map(|text| moment(&text)).transpose()?,
-            min_epoch: request.number("min_epoch")?,
-            wait: wait.map_or(WAIT_DEFAULT, Duration::from_secs),
+            as_of: request.take("as_of").map(|text| Moment::parse("as_of", &text)).transpose()?,
+            min_epoch,
+            wait,
             filter: request.filter()?,
         })
     }
 
     /// The rows of the last complete epoch, or of the one asked for.
     async fn table(&self, shared: &Shared) -> Result<(Epoch, Table), Problem> {
-        let view = self.view;
-        let snapshot = shared.snapshot().await?;
-        let epoch = match &self.as_of {
-            None => return Ok((snapshot.epoch, snapshot.table(view).clone())),
-            Some(Moment::Epoch(epoch)) => *epoch,
-            // The epoch that was complete then is the one before the one it was.
-            Some(Moment::Time(time)) => {
-                let ms = u64::try_from(time.as_millisecond()).unwrap_or_default();
-                (ms / shared.live.epoch_ms()).saturating_sub(1)
+        match &self.as_of {
+            None => {
+                let snapshot = shared.snapshot().await?;
+                Ok((snapshot.epoch, snapshot.table(self.view).clone()))
             }
-        };
-        if epoch >= snapshot.epoch && matches!(self.as_of, Some(Moment::Time(_))) {
-            return Ok((snapshot.epoch, snapshot.table(view).clone()));
+            Some(moment) => {
+                let snapshot = shared.snapshot().await?;
+                moment.table(&shared.served, &snapshot, shared.live.epoch_ms(), self.view).await
+            }
         }
-        let served = Arc::clone(&shared.served);
-        let table = tokio::task::spawn_blocking(move || served.table_at(view, epoch)).await;
-        let table = table.expect("it does not panic");
-        let forgotten = || Problem::gone(format!("epoch {epoch} is not within the history kept"));
-        Ok((epoch, table.ok_or_else(forgotten)?))
     }
 
     /// Weak, because the body may be compressed on its way, and says the epoch.
     fn tag(&self, digest: Digest) -> String {
         format!("W/\"{digest}.{}\"", self.format.name())
     }
-}
-
-fn moment(text: &str) -> Result<Moment, Problem> {
-    let epoch = text.parse().map(Moment::Epoch).ok();
-    let moment = epoch.or_else(|| text.parse().map(Moment::Time).ok());
-    moment.ok_or_else(|| {
-        let detail = format!("as_of {text:?} is neither an epoch nor a time of RFC 3339");
-        Problem::bad("bad_value", detail)
-    })
 }
 
 /// Which columns are named, or all.

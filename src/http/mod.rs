@@ -5,12 +5,15 @@
 //! use [`problem`] for their errors.
 
 pub mod api;
+mod as_of;
 mod context;
+pub mod explain;
 pub mod listen;
 pub mod live;
 pub mod openapi;
 pub mod problem;
 mod request;
+mod values;
 mod written;
 
 use std::sync::Arc;

@@ -56,6 +56,13 @@ impl Problem {
         Problem { known: Some(("views", names.to_vec())), ..problem }
     }
 
+    /// Nobody has spoken of such a thing.
+    pub fn unknown_id(scope: &str, id: &str) -> Problem {
+        let id: String = id.chars().take(64).collect();
+        let detail = format!("there is no {scope} {id:?} in the reference data");
+        Problem::new(StatusCode::NOT_FOUND, "unknown_id", detail)
+    }
+
     /// The first epoch is not complete: there is nothing to serve yet.
     pub fn not_ready() -> Problem {
         Problem::later("not_ready", "the first epoch is still being computed from the log", 1)

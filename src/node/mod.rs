@@ -34,11 +34,12 @@ use crate::clock::Told;
 use crate::config::{Config, Flags, History};
 use crate::dashboard;
 use crate::door::{self, Door};
+use crate::http::explain::{self, Asking};
 use crate::http::listen::Bounded;
 use crate::http::live::Live;
 use crate::http::{self, problem};
 use crate::mesh::Mesh;
-use crate::views::{Bounds, Served};
+use crate::views::{Bounds, Keeping, Published, Served};
 use checkpoints::Maker;
 use commit::{LogError, Work};
 use health::Health;
@@ -195,7 +196,14 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
         address,
         rules: config.rules.clone(),
     });
+    let asking = Asking {
+        served: Arc::clone(&served),
+        supervisor: Arc::clone(&supervisor),
+        epoch_ms: config.epoch_ms,
+        rules: config.rules.clone(),
+    };
     let routes = http::routes(Arc::clone(&served), live)
+        .merge(explain::routes(asking))
         .merge(door::routes(door))
         .merge(health::routes(health))
         .merge(dashboard::routes())
@@ -265,10 +273,15 @@ fn allow_files() {
 
 /// What is served, with the history of the node before.
 async fn served(config: &Config) -> Served {
-    let History { changes, seconds, bytes } = config.history;
+    let History { changes, seconds, bytes, published_seconds, published_bytes } = config.history;
+    let interval_epochs = (published_seconds * 1000).div_ceil(config.epoch_ms);
+    let keeping = Keeping { interval_epochs, bytes_max: published_bytes };
     let bounds = Bounds { changes_max: changes, epochs_max: seconds * 1000 / config.epoch_ms };
     let directory = config.data.join("history");
-    let reading = move || Served::keep(&directory, bytes, bounds);
+    let reading = move || {
+        let published = Published::open(&directory.join("published"), keeping);
+        Served::keep(&directory, bytes, bounds).and(published)
+    };
     tokio::task::spawn_blocking(reading).await.expect("it does not panic")
 }
 

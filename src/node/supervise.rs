@@ -5,7 +5,7 @@
 //! log and reports every row, so nothing it may have said before needs to be known. Until then the last complete epoch is served,
 //! and the door goes on as if nothing had happened.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, BufReader};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
@@ -17,9 +17,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dataflows::ask::{Answer, Ask};
 use dataflows::calendar::Hour;
 use dataflows::domain::Epoch;
 use dataflows::views::{Row, View};
+use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use super::status::{Closing, Status, WorkerStage};
@@ -28,13 +30,19 @@ use crate::config::{Config, Worker};
 use crate::log::Position;
 use crate::mesh::{Generation, Mesh, hand};
 use crate::protocol::{self, Command, Report, Seat};
-use crate::views::Served;
+use crate::views::{Served, Snapshot};
 
 /// The first wait before a worker is started again; each time after doubles it.
 const RESTART: Duration = Duration::from_millis(100);
 
 /// How long a worker may take to end when it is told to.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Questions that may wait for their answers at the same time.
+const QUESTIONS_MAX: usize = 64;
+
+/// How long an answer may take.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
 /// What the threads around a worker share.
 #[derive(Debug)]
@@ -65,6 +73,14 @@ struct State {
     alive: Instant,
     /// Why it will not be heard of any more.
     lost: Option<String>,
+    /// Whether the present worker has reported an epoch, and can be asked.
+    answers: bool,
+    /// The questions it is still to be told.
+    questions: VecDeque<(u64, Ask)>,
+    /// Who waits for which answer.
+    waiting: HashMap<u64, oneshot::Sender<Reply>>,
+    /// The number of the next question.
+    next_question: u64,
     /// Whether somebody waits for the next [`Moment`], and the one that is there for him.
     wanted: bool,
     moment: Option<Moment>,
@@ -85,8 +101,35 @@ pub struct Moment {
     pub chain: Chain,
 }
 
+/// An answer, and all rows at its epoch.
+#[derive(Debug)]
+pub struct Reply {
+    /// The answer.
+    pub answer: Answer,
+    /// The rows.
+    pub rows: Snapshot,
+}
+
+/// Why a question is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// There is no worker yet that could, or not again.
+    #[error("the figures are still being computed from the log")]
+    NotReady,
+    /// The worker ended meanwhile.
+    #[error("the worker ended before it had answered, and is started again")]
+    Lost,
+    /// So many wait already.
+    #[error("{QUESTIONS_MAX} questions wait for their answers already")]
+    TooMany,
+    /// It takes too long.
+    #[error("the worker has not answered within {} s", ANSWER_WAIT.as_secs())]
+    Late,
+}
+
 /// What there is to do for a worker.
 enum Next {
+    Ask(u64, Ask),
     Close(Position, Epoch, Vec<(Epoch, Hour)>),
     Stop,
     /// End it, for this reason.
@@ -121,6 +164,10 @@ impl Default for Supervisor {
             heard: Instant::now(),
             alive: Instant::now(),
             lost: None,
+            answers: false,
+            questions: VecDeque::new(),
+            waiting: HashMap::new(),
+            next_question: 0,
             wanted: false,
             moment: None,
             stopping: false,
@@ -156,6 +203,44 @@ impl Supervisor {
     /// The epoch that the worker was told to close last.
     pub fn asked(&self) -> Option<Epoch> {
         self.lock().asked
+    }
+
+    /// Asks the worker, and waits for what it says; the rows are those of the same epoch.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]; asking again later may help.
+    pub async fn ask(&self, ask: Ask) -> Result<Reply, NoAnswer> {
+        let waiting = {
+            let mut state = self.lock();
+            if !state.answers {
+                return Err(NoAnswer::NotReady);
+            }
+            // Who has gone away waits no more.
+            state.waiting.retain(|_, reply| !reply.is_closed());
+            if state.waiting.len() >= QUESTIONS_MAX {
+                return Err(NoAnswer::TooMany);
+            }
+            let number = state.next_question;
+            state.next_question += 1;
+            let (reply, waiting) = oneshot::channel();
+            state.waiting.insert(number, reply);
+            state.questions.push_back((number, ask));
+            waiting
+        };
+        self.changed.notify_all();
+        match tokio::time::timeout(ANSWER_WAIT, waiting).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(_)) => Err(NoAnswer::Lost),
+            Err(_) => Err(NoAnswer::Late),
+        }
+    }
+
+    /// The worker that was asked is no more, or is not asked yet.
+    fn forget_questions(&self) {
+        let mut state = self.lock();
+        state.answers = false;
+        state.questions.clear();
+        state.waiting.clear();
     }
 
     /// Makes [`Supervisor::run`] stop the worker and return.
@@ -218,6 +303,7 @@ impl Supervisor {
             let started = Instant::now();
             let number = generation.as_ref().map(|generation| generation.number);
             let outcome = self.keep(post, generation);
+            self.forget_questions();
             post.status.worker_ended();
             if self.lock().stopping {
                 return;
@@ -331,6 +417,9 @@ impl Supervisor {
                 Next::Close(end, epoch, hours) => {
                     protocol::send(&mut stream, &Command::Advance { end, epoch, hours })?;
                 }
+                Next::Ask(number, ask) => {
+                    protocol::send(&mut stream, &Command::Ask { number, ask })?;
+                }
                 Next::Stop => {
                     protocol::send(&mut stream, &Command::Stop)?;
                     self.wait_for_end();
@@ -358,6 +447,9 @@ impl Supervisor {
             }
             if state.stopping {
                 return Next::Stop;
+            }
+            if let Some((number, ask)) = state.questions.pop_front() {
+                return Next::Ask(number, ask);
             }
             if let Some((end, closing)) = state.latest
                 && state.asked.is_none_or(|asked| asked < closing.upper)
@@ -430,6 +522,14 @@ impl Supervisor {
                     }
                     post.status.served(closing, *chain);
                     post.status.metrics.epoch_served.set(epoch as i64);
+                    self.lock().answers = true;
+                }
+                Report::Answer { number, answer } => {
+                    let waiting = self.lock().waiting.remove(&number);
+                    if let (Some(waiting), Some(rows)) = (waiting, post.served.snapshot()) {
+                        // Who asked may have gone away.
+                        let _ = waiting.send(Reply { answer: *answer, rows });
+                    }
                 }
             }
             let mut state = self.lock();

@@ -52,6 +52,11 @@ pub struct Judgement {
     /// One for every rating message, copies included.
     pub verdicts: Vec<(Channel, Verdict)>,
     pub sheets: Vec<Sheet>,
+    /// What is not counted though it is known what it rates, and why: a sheet with the ratings that
+    /// wait or are not listed, or with none where the message itself was refused.
+    pub aside: Vec<(&'static str, Sheet)>,
+    /// The messages that were refused, and why.
+    losers: Vec<(&'static str, Message)>,
     /// The standing fact and when it was received.
     pub fact: Option<(Moment, Fact)>,
     /// The standing SMS, if it is counted: when it was received, and its digit.
@@ -74,25 +79,24 @@ pub fn judge(messages: &[Message], reference: &Reference, rules: &Rules) -> Judg
     let replied = sms.or(survey).map(|message| message.received);
     for message in [sms, survey, kiosk, epgu].into_iter().flatten() {
         let channel = message.channel().expect("all four are rating messages");
+        let received = match message.body {
+            Body::Form(_) => message.received,
+            _ => replied.expect("it is one of the two"),
+        };
+        let scores = scores(&message, survey, rules.integral);
+        let sheet = |place: Fact| sheet(place, received, channel, scores, rules);
         let verdict = match place(&message, fact, reference) {
-            Err(reason) => Verdict::Pending(reason),
-            Ok(place) if !may_count(&place, channel) => Verdict::Refused("not_listed"),
-            Ok(place) => {
-                let received = match message.body {
-                    Body::Form(_) => message.received,
-                    _ => replied.expect("it is one of the two"),
-                };
-                judgement.sheets.push(Sheet {
-                    unit: place.unit,
-                    service: place.service,
-                    mfc: place.mfc,
-                    date: match rules.attribution {
-                        Attribution::Received => time::written_date(received),
-                        Attribution::Provided => place.provided,
-                    },
-                    channel,
-                    scores: scores(&message, survey, rules.integral),
-                });
+            Err(reason) => {
+                let named = named(&message, fact);
+                judgement.aside.extend(named.map(|place| (reason, sheet(place))));
+                Verdict::Pending(reason)
+            }
+            Ok((place, listed)) if !may_count(&place, listed, channel) => {
+                judgement.aside.push(("not_listed", sheet(place)));
+                Verdict::Refused("not_listed")
+            }
+            Ok((place, _)) => {
+                judgement.sheets.push(sheet(place));
                 if let Body::Sms { digit: Some(digit), .. } = message.body {
                     judgement.reply = Some((message.received, digit.get()));
                 }
@@ -101,7 +105,32 @@ pub fn judge(messages: &[Message], reference: &Reference, rules: &Rules) -> Judg
         };
         judgement.verdicts.push((channel, verdict));
     }
+    for (code, message) in std::mem::take(&mut judgement.losers) {
+        let channel = message.channel().expect("only rating messages are refused");
+        let place = named(&message, fact);
+        judgement.aside.extend(
+            place.map(|place| {
+                (code, sheet(place, message.received, channel, [0; QUESTIONS], rules))
+            }),
+        );
+    }
     judgement
+}
+
+/// The ratings of a message at its place, with their date (D6).
+fn sheet(
+    place: Fact,
+    received: Moment,
+    channel: Channel,
+    scores: [u8; QUESTIONS],
+    rules: &Rules,
+) -> Sheet {
+    let date = match rules.attribution {
+        Attribution::Received => time::written_date(received),
+        Attribution::Provided => place.provided,
+    };
+    let Fact { unit, service, mfc, .. } = place;
+    Sheet { unit, service, mfc, date, channel, scores }
 }
 
 impl Judgement {
@@ -117,15 +146,18 @@ impl Judgement {
         let withdrawn = withdrawn(messages, channel);
         left.retain(|message| message.instant() > withdrawn);
         self.push(distinct - left.len(), channel, Verdict::Retracted);
-        let unread = left.len();
-        left.retain(|message| !matches!(message.body, Body::Sms { digit: None, .. }));
-        self.push(unread - left.len(), channel, Verdict::Refused("bad_text"));
+        let is_unread = |message: &Message| matches!(message.body, Body::Sms { digit: None, .. });
+        let (unread, left): (Vec<Message>, Vec<Message>) = left.into_iter().partition(is_unread);
+        self.push(unread.len(), channel, Verdict::Refused("bad_text"));
+        self.losers.extend(unread.into_iter().map(|message| ("bad_text", message)));
         let (standing, code) = match channel {
             Channel::Sms => (left.iter().min_by_key(|m| sms_order(m)), "late_reply"),
             Channel::Survey => (left.iter().min_by_key(|m| survey_order(m)), "superseded"),
             _ => (left.iter().min_by_key(|m| form_order(m)), "conflict"),
         };
         self.push(left.len().saturating_sub(1), channel, Verdict::Refused(code));
+        let lost = left.iter().filter(|message| Some(*message) != standing);
+        self.losers.extend(lost.map(|message| (code, *message)));
         standing.copied()
     }
 
@@ -175,62 +207,53 @@ fn form_order(message: &Message) -> impl Ord + use<> {
     (message.instant(), review.scores.sum(), offset, review.scores, place, review.text)
 }
 
-/// Where and when the service was given, all of it known.
-struct Place {
-    unit: Id,
-    service: Id,
-    mfc: Option<Id>,
-    provided: Date,
-    listed: bool,
-}
-
-/// The place that a message rates, or the first reason why it has to wait: the fact's for SMS and
-/// survey; for the others their own fields, the fact's where they are left out.
-fn place(
-    message: &Message,
-    fact: Option<Fact>,
-    reference: &Reference,
-) -> Result<Place, &'static str> {
-    let named = match message.body {
+/// Where and when a message says the service was given: the fact's for SMS and survey; for the
+/// others their own fields, the fact's where they are left out.
+fn named(message: &Message, fact: Option<Fact>) -> Option<Fact> {
+    match message.body {
         Body::Form(Review {
             unit: Some(unit),
             service: Some(service),
             provided: Some(provided),
             mfc,
             ..
-        }) => Fact { unit, service, mfc, provided, phone: false },
+        }) => Some(Fact { unit, service, mfc, provided, phone: false }),
         Body::Form(review) => {
-            let fact = fact.ok_or("no_record")?;
+            let fact = fact?;
             // Whoever names another unit does not mean the fact's МФЦ.
             let mfc_of_fact = if review.unit.is_none() { fact.mfc } else { None };
-            Fact {
+            Some(Fact {
                 unit: review.unit.unwrap_or(fact.unit),
                 service: review.service.unwrap_or(fact.service),
                 mfc: review.mfc.or(mfc_of_fact),
                 provided: review.provided.unwrap_or(fact.provided),
                 phone: false,
-            }
+            })
         }
-        _ => fact.ok_or("no_record")?,
-    };
+        _ => fact,
+    }
+}
+
+/// The place that a message rates and whether its service is listed, or the first reason why it
+/// has to wait.
+fn place(
+    message: &Message,
+    fact: Option<Fact>,
+    reference: &Reference,
+) -> Result<(Fact, bool), &'static str> {
+    let named = named(message, fact).ok_or("no_record")?;
     let is_known = |unit: Id| reference.units.contains_key(&unit);
     if !is_known(named.unit) || !named.mfc.is_none_or(is_known) {
         return Err("no_unit");
     }
     let listed = *reference.services.get(&named.service).ok_or("no_service")?;
-    Ok(Place {
-        unit: named.unit,
-        service: named.service,
-        mfc: named.mfc,
-        provided: named.provided,
-        listed,
-    })
+    Ok((named, listed))
 }
 
 /// 12, last paragraph; 13: a service that is not listed counts only through an МФЦ, and never from
 /// the ЕПГУ form.
-fn may_count(place: &Place, channel: Channel) -> bool {
-    place.listed || (place.mfc.is_some() && channel != Form::Epgu.channel())
+fn may_count(place: &Fact, listed: bool, channel: Channel) -> bool {
+    listed || (place.mfc.is_some() && channel != Form::Epgu.channel())
 }
 
 /// The scores that a counted message contributes. 7.7: a digit is entered for all five criteria;

@@ -18,6 +18,7 @@ mod rows;
 mod sample;
 mod served;
 mod source;
+mod spans;
 mod sums;
 mod time;
 
@@ -25,3 +26,4 @@ pub use command::{VerifyArgs, run};
 pub use compare::{ActualError, Comparison, Counts, Differences, compare};
 pub use dataflow::dataflow_views;
 pub use recompute::{Recomputation, Row, VIEWS, Views, key};
+pub use spans::{Counts as SpanCounts, Span};

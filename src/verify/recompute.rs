@@ -11,6 +11,7 @@ use super::message::Message;
 use super::reference::{Offices, Reference};
 use super::rows::Figures;
 use super::sample::{Records, Sample};
+use super::spans::{self, Span};
 use super::sums::Sums;
 use super::{deadlines, time};
 use crate::event::Event;
@@ -133,6 +134,17 @@ impl Recomputation {
         let today = self.clock.map(|hour| time::date_in(self.reference.moscow(), hour.micros()));
         let figures = Figures { reference: &self.reference, offices: &offices, sums: &sums, today };
         figures.give(&mut sink);
+    }
+
+    /// What the ratings of a span come to. Cost: one pass over all messages.
+    pub fn span(&self, span: &Span) -> spans::Counts {
+        let offices = Offices::of(&self.reference);
+        let mut counts = spans::Counts::default();
+        for messages in self.records.values() {
+            let judgement = judge(messages, &self.reference, &self.rules);
+            counts.add(span, &judgement, &self.reference, &offices);
+        }
+        counts
     }
 
     /// All rows by view and key; a view without rows is there and empty.

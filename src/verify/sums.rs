@@ -232,7 +232,7 @@ fn territories(region: Id, agency: Option<Id>) -> impl Iterator<Item = (Id, Opti
 
 /// p. 15: the units whose heads answer for a sheet: the unit rated and those above it; the МФЦ and
 /// those above it, but not for what came by the ЕПГУ form (12; 16 «б»). Each once.
-fn answering(sheet: &Sheet, reference: &Reference, offices: &Offices<'_>) -> HashSet<Id> {
+pub fn answering(sheet: &Sheet, reference: &Reference, offices: &Offices<'_>) -> HashSet<Id> {
     let through = sheet.mfc.filter(|_| sheet.channel != Channel::Epgu);
     let chains = [Some(sheet.unit), through].into_iter().flatten();
     let units = chains.flat_map(|unit| offices.chain(unit)).copied();

@@ -19,6 +19,7 @@ mod filter;
 mod history;
 mod journal;
 mod order;
+mod published;
 pub mod row_json;
 pub mod rows;
 mod subscription;
@@ -36,6 +37,7 @@ use tracing::info;
 pub use filter::{Filter, FilterError, unknown_column};
 pub use history::{Bounds, Change, ChangeSet, Digests};
 pub use order::{Order, Page};
+pub use published::{Keeping, Published};
 pub use rows::Rows;
 pub use subscription::{Lost, Position, Step, Subscription};
 pub use table::{Held, Table};
@@ -91,6 +93,17 @@ pub struct Served {
     journal: Option<Mutex<Journal>>,
     /// What was kept by the node before, until the first epoch shows whether it goes on from there.
     kept: Mutex<Option<History>>,
+    /// What was published, for longer; locked by the writer, and by readers for moments.
+    published: Option<Mutex<Published>>,
+}
+
+/// Why rows are not there as they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgotten {
+    /// The view is kept no further back than the history of changes, which begins after this epoch.
+    Changes(Epoch),
+    /// What was published is kept from this epoch on; none where nothing is kept.
+    Published(Option<Epoch>),
 }
 
 impl Served {
@@ -104,7 +117,13 @@ impl Served {
             bounds,
             journal: None,
             kept: Mutex::new(None),
+            published: None,
         }
+    }
+
+    /// And with what is published kept for longer.
+    pub fn and(self, published: Published) -> Served {
+        Served { published: Some(Mutex::new(published)), ..self }
     }
 
     /// With the history kept in `directory`, in `bytes_max` bytes. What is there is read, and goes
@@ -169,6 +188,7 @@ impl Served {
             tables[view as usize].update(of_view, &mut changes);
         }
         let digests = snapshot.digests();
+        let published = self.published.as_ref().map(|published| (published, snapshot.clone()));
         // Before the rows can be read: who begins with them goes on with the history.
         let (news, forgotten, floor) = match &mut *lock(&self.history) {
             Some(history) => {
@@ -184,9 +204,13 @@ impl Served {
             }
         };
         drop(rows);
-        if let (Some(set), Some(journal)) = (news, &self.journal) {
-            // Before anybody is told: who has seen an epoch shall find it after a restart.
-            lock(journal).append(&set, floor);
+        // Before anybody is told: who has seen an epoch shall find it after a restart.
+        if let (Some(set), Some(journal)) = (&news, &self.journal) {
+            lock(journal).append(set, floor);
+        }
+        if let Some((published, snapshot)) = published {
+            let changes = news.as_ref().map_or(&[][..], |set| &set.changes);
+            lock(published).follow(&snapshot, changes);
         }
         self.closed.send_replace(Some(epoch));
         drop(forgotten);
@@ -261,6 +285,32 @@ impl Served {
         });
         table.update(back.collect(), &mut Vec::new());
         Some(table)
+    }
+
+    /// The rows of a view as they were published at an epoch, and the epoch they are of: the same
+    /// within the history of changes, else that of the last frame kept which is not later. Costs
+    /// what has changed since, or reading a file.
+    ///
+    /// # Errors
+    /// [`Forgotten`].
+    pub fn published_at(&self, view: View, epoch: Epoch) -> Result<(Epoch, Table), Forgotten> {
+        if let Some(table) = self.table_at(view, epoch) {
+            return Ok((epoch, table));
+        }
+        let floor = || lock(&self.history).as_ref().map_or(0, History::floor);
+        let published = self.published.as_ref().filter(|_| published::VIEWS.contains(&view));
+        let Some(published) = published else { return Err(Forgotten::Changes(floor())) };
+        let (place, first) = {
+            let published = lock(published);
+            (published.place(epoch), published.first())
+        };
+        // What is to come is not kept either.
+        let place = place.filter(|_| epoch <= floor());
+        let forgotten = Forgotten::Published(first);
+        place.ok_or(forgotten)?.table(view).map_err(|error| {
+            tracing::warn!("a published figure cannot be read: {error}");
+            forgotten
+        })
     }
 
     /// The first sets after `position`, as many as there are or `sets_max`; `None` where the history

@@ -85,6 +85,19 @@ pub struct Update {
 }
 
 impl Table {
+    /// These rows, which are sorted by key, each key once.
+    pub(super) fn of(rows: Vec<Row>) -> Table {
+        let mut table = Table::default();
+        table.update(Table::default().difference(rows), &mut Vec::new());
+        table
+    }
+
+    /// The row of a key.
+    pub fn get(&self, key: &Key) -> Option<&Arc<Held>> {
+        let mut place = self.seek(|other| other < key);
+        self.next(&mut place).filter(|row| row.key().cmp(key).is_eq())
+    }
+
     /// How many rows.
     pub fn len(&self) -> usize {
         self.rows

@@ -187,6 +187,33 @@ test("one figure: the formula, the parts, the goal", async (t) => {
   }, "months of the unit");
 });
 
+test("one figure: criteria by channel, sources, surveys and what is beside it", async (t) => {
+  const { tenure, period } = await someManager();
+  const page = await open(t, addressOf("figure", { tenure, period }));
+  const read = () => node.explain(tenure, period);
+  const numbers = (selector) => async () => {
+    const rows = await page.locator(selector).evaluateAll((rows) => rows.map(({ cells }) =>
+      [...cells].slice(-2).map(({ innerText }) => innerText)));
+    return rows.map((cells) => cells.map(count));
+  };
+  const shares = (list) => list.map(({ k, n }) => [k, n]);
+  await agree(async () => {
+    const cells = await page.locator("[data-part='crossed'] td small").allInnerTexts();
+    return cells.map((text) => text.split(" of ").map(count)).sort();
+  }, async () => shares((await read()).crossed).sort(), "each criterion by channel");
+  const tables = "[data-part='sources'] .scroll";
+  await agree(numbers(`${tables} >> nth=0 >> tbody tr`),
+    async () => shares((await read()).units), "the units it is from");
+  await agree(numbers(`${tables} >> nth=1 >> tbody tr`),
+    async () => shares((await read()).months).reverse(), "the months it is from");
+  await agree(async () => {
+    const text = await page.locator("[data-part='replaced']").innerText();
+    return text.includes("has replaced no SMS value");
+  }, async () => (await read()).replaced.values === 0, "whether surveys replaced anything");
+  await agree(() => page.locator("[data-part='beside'] tbody tr").count(),
+    async () => (await read()).beside.length, "what is beside it");
+});
+
 test("one figure: that there is none is said", async (t) => {
   const page = await open(t, "managers/no-such-tenure/0");
   await page.locator(".empty", { hasText: "no such period" }).waitFor();

@@ -75,6 +75,13 @@ export class Node {
     return (await response.json()).rows;
   }
 
+  /** How a row of `manager_periods` comes about. */
+  async explain(tenure, period) {
+    const query = new URLSearchParams({ tenure, period });
+    const response = await fetch(`${this.url}/v1/explain/manager_periods?${query}`);
+    return response.json();
+  }
+
   /** Rates a listed service of a unit at a kiosk, now; all five criteria get the same score. */
   async rate({ unit, agency }, score) {
     const [service] = await this.rows("directory", { of: "service", agency, listed: true });

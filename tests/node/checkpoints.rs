@@ -146,6 +146,7 @@ fn chain(data: &Path, workers: usize, end: Position) -> Chain {
             | Report::Reading { .. }
             | Report::Restoring { .. }
             | Report::Alive => {}
+            Report::Answer { .. } => panic!("nothing was asked"),
         }
     };
     tell(Tell::Stop);

@@ -52,6 +52,16 @@ export async function rows(view, conditions) {
   return JSON.parse(text, view === "deadlines" ? wholeRecord : undefined);
 }
 
+/** How a row of `manager_periods` comes about (docs/explain.md). Throws where it cannot. */
+export async function explain(tenure, period) {
+  const parameters = new URLSearchParams({ tenure, period });
+  const response = await fetch(`/v1/explain/manager_periods?${parameters}`, {
+    signal: AbortSignal.timeout(ANSWER_MS_MAX),
+  });
+  if (!response.ok) throw new Error(`explain: status ${response.status}`);
+  return response.json();
+}
+
 /** A record's id has 63 bits, more than a number of this language holds: it is kept as a text. */
 function wholeRecord(name, value, context) {
   return name === "record" ? (context?.source ?? String(value)) : value;

@@ -2,6 +2,7 @@
 // parts by criterion and channel, what is missing to its target, the periods before, the months of
 // the unit, the units below, and what waits or was refused beside it.
 
+import { useExplained } from "../explained.js";
 import { useView } from "../figures.js";
 import { days, integer, month as longMonth, percent, target } from "../format.js";
 import { html } from "../html.js";
@@ -13,6 +14,7 @@ import { words } from "../words.js";
 import { MonthChart } from "../parts/chart.js";
 import { Delta, Status } from "../parts/columns.js";
 import { Skeleton } from "../parts/data-table.js";
+import { Beside, Crossed, Sources } from "../parts/explained.js";
 import { Icon } from "../parts/icons.js";
 import { Parted } from "../parts/parted.js";
 import { Bar } from "../parts/spark.js";
@@ -36,7 +38,13 @@ export function Figure() {
       ${view.isKnown ? html`<p class="card empty">${say.noFigure}</p>` : html`<${Skeleton} />`}
     `;
   }
+  return html`<${Card} key=${`${tenure} ${period}`} row=${row} view=${view} />`;
+}
+
+function Card({ row, view }) {
+  const say = words();
   const { data, since, mark } = row.shown.value;
+  const explained = useExplained(data);
   const name = nameOf("manager", data.manager);
   return html`
     <${Back} />
@@ -72,8 +80,12 @@ export function Figure() {
         <h2 id="channels-title">${say.byChannel}</h2>
         <${Parted} name=${say.channel} rows=${parts(data.channels, "channel", CHANNELS)
           .map(([id, part]) => [say.ratingChannels[id], part])} />
-        <${Beside} />
+        ${explained !== null && html`<${Beside} explained=${explained} />`}
       </section>
+      ${explained !== null && html`
+        <${Crossed} explained=${explained} criteria=${CRITERIA} channels=${CHANNELS} />
+        <${Sources} explained=${explained} />
+      `}
       <${Months} unit=${data.unit} />
       <div class="stack">
         <${Periods} view=${view} data=${data} />
@@ -177,22 +189,6 @@ function Goal({ data }) {
       <p class="about">${say.goalRules[rule]}</p>
       ${data.status === "in_progress" && html`<p class="about">${say.goalRunning}</p>`}
     </section>
-  `;
-}
-
-/** What waits and what was refused, of all ratings: neither is in the value. */
-function Beside() {
-  const say = words();
-  const pending = useView("pending");
-  const refused = useView("refused");
-  const sum = (view) => view.rows.data().reduce((sum, { count }) => sum + count, 0);
-  return html`
-    <h3>${say.beside}</h3>
-    <dl class="facts">
-      <${Fact} label=${say.pending} value=${integer(sum(pending))} />
-      <${Fact} label=${say.refused} value=${integer(sum(refused))} />
-    </dl>
-    <p class="about">${say.besideAbout} <a href=${to("data")}>${say.toData}</a></p>
   `;
 }
 

@@ -201,7 +201,22 @@ export default {
   goalRunning: "The period is running: it is judged once its 12 months have passed.",
   beside: "Beside it, not in the value",
   besideAbout:
-    "All pending and refused messages of the node: whose value they would be in is not known.",
+    "Messages about records that are not known belong to no value: they are among all data.",
+  nothingBeside: "Nothing waits and nothing was refused beside it.",
+  ratingsBeside: "Ratings",
+  vacantRatings: "Ratings of days on which the unit had no head",
+  othersRatings: "Ratings of the same days that other heads answer for",
+  crossed: "Criteria by channel",
+  kOfN: (k, n) => `${number.format(k)} of ${number.format(n)}`,
+  replaced: "What the phone survey replaced",
+  nothingReplaced: "The survey has replaced no SMS value.",
+  replacedValues: (values, before, after) =>
+    `SMS values replaced: ${number.format(values)}; positive were ` +
+    `${number.format(before)}, positive are ${number.format(after)}.`,
+  withoutReplaced: "Without that",
+  withReplaced: "with it",
+  figureFrom: "Where it is from",
+  figureFromAbout: "The ratings of this period, by place and time; together they are K and N",
   toData: "Reasons and codes",
   unitMonths: "Months of the unit",
   month: "Month",
