@@ -4,7 +4,7 @@
 //! cargo run --release --example questions -- http://127.0.0.1:8140 30
 //! ```
 //!
-//! Asks one question after another for so many seconds: values over random spans of each scope, and
+//! Asks one question after another for so many seconds: values of each scope over the days of random periods, and
 //! explanations of random rows. Prints count, median, 99th percentile and maximum of each kind, in
 //! milliseconds from the request to the last byte.
 
@@ -45,8 +45,9 @@ async fn main() -> anyhow::Result<()> {
             row.and_then(|row| row[column].as_str()).unwrap_or_default().to_owned()
         };
         let period = periods.choose(&mut random).context("there are no rows")?;
-        let month = random.random_range(1..=12);
-        let span = format!("from=2018-{month:02}-01&until=2019-{month:02}-01");
+        // Twelve months for which there are ratings.
+        let [from, until] = ["from", "until"].map(|column| text(Some(&period), column));
+        let span = format!("from={from}&until={until}");
         let unit = units.choose(&mut random);
         let (kind, question) = match random.random_range(0..8) {
             0 => ("values, unit_pooled", format!("unit_pooled&id={}", text(unit, "id"))),
