@@ -161,7 +161,7 @@ fn every_k(start: &Path, before: u64, of: &[&str]) {
 
 fn acts(call: &str, path: &str) -> &'static [&'static str] {
     match call {
-        // The mark is less than a sector: neither a disk nor the kernel leaves half of it.
+        // Neither a kill nor a power cut leaves half of the mark: docs/log-format.md, Watermark.
         "write" if path.ends_with("watermark") => {
             &["EIO", "ENOSPC", "short", "kill-before", "kill-after"]
         }
