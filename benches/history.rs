@@ -158,6 +158,8 @@ impl Node {
             .arg(data)
             .env("OTKLIK_RULES_HORIZON_DAYS", horizon.to_string())
             .env("OTKLIK_CHECKPOINT_EVENTS", checkpoint_events.to_string())
+            // Where the machine is busy, a worker that reads for long does not hang.
+            .env("OTKLIK_WORKER_SILENT_SECONDS", "86400")
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
