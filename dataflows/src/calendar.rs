@@ -112,6 +112,16 @@ impl Moment {
         fits.then(|| Moment((micros << 11) | i64::from(offset_minutes + 1024)))
     }
 
+    /// As a number.
+    pub(crate) fn bits(self) -> i64 {
+        self.0
+    }
+
+    /// What [`Moment::bits`] gave.
+    pub(crate) fn of_bits(bits: i64) -> Moment {
+        Moment(bits)
+    }
+
     /// Microseconds since 1970 UTC: what "received earlier" compares.
     pub fn micros(self) -> i64 {
         self.0 >> 11

@@ -112,6 +112,16 @@ impl Scores {
         Score::new((self.0 >> (3 * u32::from(criterion.0 - 1)) & 7) as u8)
     }
 
+    /// As a number of 24 bits.
+    pub(crate) fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// What [`Scores::bits`] gave.
+    pub(crate) fn of_bits(bits: u32) -> Scores {
+        Scores(bits)
+    }
+
     /// The criteria answered, in their order.
     pub fn iter(self) -> impl Iterator<Item = (Criterion, Score)> {
         Criterion::ALL.into_iter().filter_map(move |c| self.get(c).map(|s| (c, s)))

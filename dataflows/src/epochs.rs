@@ -43,7 +43,6 @@ where
             name,
             move |_, _| {
                 let mut open: Open<D, R> = BTreeMap::new();
-                let mut results = Vec::new();
                 move |(input, frontier), output| {
                     input.for_each(|stamp, updates| {
                         for (data, epoch, diff) in updates.drain(..) {
@@ -59,8 +58,10 @@ where
                             break;
                         }
                         let (capability, updates) = entry.remove();
+                        // Not kept for the next epoch: a first one is a million times as large.
+                        let mut results = Vec::new();
                         logic(epoch, updates, &mut results);
-                        output.session(&capability).give_iterator(results.drain(..));
+                        output.session(&capability).give_iterator(results.into_iter());
                     }
                 }
             },

@@ -73,6 +73,16 @@ impl Id {
         self.entry().text
     }
 
+    /// Its number in this process, never 0.
+    pub(crate) fn number(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The id of a number that [`Id::number`] gave.
+    pub(crate) fn of_number(number: u32) -> Id {
+        Id(NonZeroU32::new(number).expect("ids are numbered from one"))
+    }
+
     fn entry(self) -> &'static Entry {
         let (chunk, offset) = place(self.0.get());
         CHUNKS[chunk]

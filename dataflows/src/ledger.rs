@@ -13,15 +13,19 @@ use roaring::RoaringTreemap;
 
 use crate::calendar::Hour;
 use crate::domain::{Message, Record};
+use crate::packed::{pack, unpack};
 
 /// Microseconds in a day.
 const DAY_MICROS: i64 = 86_400_000_000;
 
-/// The messages of each open record: distinct, in their order. One record costs 24 bytes in the
-/// table and 40 a message.
+/// The messages of each open record: distinct, in their order. One record costs 25 bytes of the
+/// table, of which an eighth to a half is empty, and what its messages pack into: 21 bytes a fact,
+/// 17 an SMS.
 #[derive(Default)]
 pub struct Ledger {
-    open: HashMap<Record, Box<[Message]>, BuildHasherDefault<RecordHasher>>,
+    open: HashMap<Record, Box<[u8]>, BuildHasherDefault<RecordHasher>>,
+    /// Empty between calls.
+    bytes: Vec<u8>,
     /// Closed before this ledger began: shared by all workers, of all records.
     closed_before: Arc<RoaringTreemap>,
     closed_since: RoaringTreemap,
@@ -33,28 +37,37 @@ impl Ledger {
         Ledger { closed_before: closed, ..Ledger::default() }
     }
 
-    /// The messages of a record; `None` if it is closed.
-    pub fn messages(&mut self, record: Record) -> Option<&mut Box<[Message]>> {
-        use std::collections::hash_map::Entry;
-        match self.open.entry(record) {
-            Entry::Occupied(held) => Some(held.into_mut()),
-            Entry::Vacant(_)
-                if self.closed_before.contains(record) || self.closed_since.contains(record) =>
-            {
-                None
+    /// Puts the messages of a record into `messages`, none if it is new; false if it is closed.
+    pub fn messages(&self, record: Record, messages: &mut Vec<Message>) -> bool {
+        messages.clear();
+        match self.open.get(&record) {
+            Some(packed) => unpack(packed, messages),
+            None => {
+                let is_closed = |closed: &RoaringTreemap| closed.contains(record);
+                return !is_closed(&self.closed_before) && !is_closed(&self.closed_since);
             }
-            Entry::Vacant(free) => Some(free.insert(Box::default())),
         }
+        true
+    }
+
+    /// Keeps these messages for a record that is not closed, instead of those it had.
+    pub fn keep(&mut self, record: Record, messages: &[Message]) {
+        messages.iter().for_each(|message| pack(message, &mut self.bytes));
+        self.open.insert(record, self.bytes.as_slice().into());
+        self.bytes.clear();
     }
 
     /// Closes every record whose last message was received before `cut` (microseconds since
     /// 1970), and gives each away with its messages. Costs a look at every open record.
     pub fn retire(&mut self, cut: i64, mut gone: impl FnMut(Record, &[Message])) {
         let closed = &mut self.closed_since;
-        self.open.retain(|record, messages| {
+        let mut messages = Vec::new();
+        self.open.retain(|record, packed| {
+            messages.clear();
+            unpack(packed, &mut messages);
             let stays = messages.iter().any(|message| message.received.micros() >= cut);
             if !stays {
-                gone(*record, messages);
+                gone(*record, &messages);
                 closed.insert(*record);
             }
             stays
@@ -62,8 +75,12 @@ impl Ledger {
     }
 
     /// The open records, in no particular order.
-    pub fn open(&self) -> impl ExactSizeIterator<Item = (Record, &[Message])> {
-        self.open.iter().map(|(record, messages)| (*record, &**messages))
+    pub fn open(&self) -> impl ExactSizeIterator<Item = (Record, Vec<Message>)> {
+        self.open.iter().map(|(record, packed)| {
+            let mut messages = Vec::new();
+            unpack(packed, &mut messages);
+            (*record, messages)
+        })
     }
 
     /// The ids of all closed records.
@@ -73,13 +90,12 @@ impl Ledger {
 }
 
 /// Adds a message to those of its record; false if it is a copy of one that is there.
-pub fn add(held: &mut Box<[Message]>, message: Message) -> bool {
-    let Err(place) = held.binary_search(&message) else { return false };
-    let mut longer = std::mem::take(held).into_vec();
-    longer.reserve_exact(1);
-    longer.insert(place, message);
-    *held = longer.into_boxed_slice();
-    true
+pub fn add(messages: &mut Vec<Message>, message: Message) -> bool {
+    let place = messages.binary_search(&message);
+    if let Err(place) = place {
+        messages.insert(place, message);
+    }
+    place.is_err()
 }
 
 /// How far back records may still change.
@@ -179,15 +195,18 @@ mod tests {
     #[test]
     fn a_record_retires_with_its_last_message_and_stays_closed() {
         let mut ledger = Ledger::new(Arc::new([7].into_iter().collect()));
-        assert!(ledger.messages(7).is_none(), "closed before");
-        let held = ledger.messages(1).expect("open");
-        assert!(add(held, at(10)) && add(held, at(5)) && !add(held, at(10)));
-        add(ledger.messages(2).expect("open"), at(9));
+        let mut held = Vec::new();
+        assert!(!ledger.messages(7, &mut held), "closed before");
+        assert!(ledger.messages(1, &mut held) && held.is_empty(), "open");
+        assert!(add(&mut held, at(10)) && add(&mut held, at(5)) && !add(&mut held, at(10)));
+        ledger.keep(1, &held);
+        ledger.keep(2, &[at(9)]);
+        assert!(ledger.messages(1, &mut held) && held == [at(5), at(10)]);
         let mut gone = Vec::new();
         ledger.retire(10, |record, messages| gone.push((record, messages.to_vec())));
         assert_eq!(gone, [(2, vec![at(9)])]);
-        assert!(ledger.messages(2).is_none());
-        assert_eq!(ledger.open().collect::<Vec<_>>(), [(1, &[at(5), at(10)][..])]);
+        assert!(!ledger.messages(2, &mut held));
+        assert_eq!(ledger.open().collect::<Vec<_>>(), [(1, vec![at(5), at(10)])]);
         assert_eq!(ledger.closed().iter().collect::<Vec<_>>(), [2, 7]);
     }
 

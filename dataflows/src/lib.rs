@@ -14,6 +14,7 @@ pub mod epochs;
 pub mod graph;
 
 pub mod ledger;
+mod packed;
 pub mod records;
 pub mod reference;
 

@@ -203,7 +203,7 @@ pub fn records<'s>(
             match group[0].0 {
                 Heard::Message(record, _) => {
                     let arrived = group.iter().filter_map(|(heard, _)| heard.message());
-                    judge.take(record, ledger.messages(record), arrived);
+                    judge.take(record, &mut ledger, arrived);
                 }
                 Heard::Hour(_) | Heard::Received(_) => {
                     for (time, diff) in group {
@@ -252,6 +252,7 @@ struct Judge<'a> {
     output: &'a mut Output<Outcome, isize>,
     accepted: isize,
     duplicates: isize,
+    held: Vec<Message>,
     before: Vec<Outcome>,
     after: Vec<Outcome>,
 }
@@ -262,36 +263,41 @@ impl<'a> Judge<'a> {
         epoch: u64,
         output: &'a mut Output<Outcome, isize>,
     ) -> Judge<'a> {
-        let (before, after) = (Vec::new(), Vec::new());
-        Judge { switches, epoch, output, accepted: 0, duplicates: 0, before, after }
+        let (held, before, after) = (Vec::new(), Vec::new(), Vec::new());
+        Judge { switches, epoch, output, accepted: 0, duplicates: 0, held, before, after }
     }
 
-    /// Messages of one record; `held` are those it has, `None` if it is closed.
+    /// Messages of one record.
     fn take(
         &mut self,
         record: Record,
-        held: Option<&mut Box<[Message]>>,
+        ledger: &mut Ledger,
         arrived: impl Iterator<Item = Message>,
     ) {
-        let Some(held) = held else {
+        if !ledger.messages(record, &mut self.held) {
             for message in arrived {
                 let outcome = closed(&message);
                 self.accepted += isize::from(outcome != Outcome::Late);
                 self.output.push((outcome, self.epoch, 1));
             }
             return;
-        };
+        }
         self.before.clear();
-        outcomes(record, held, self.switches, &mut self.before);
+        outcomes(record, &self.held, self.switches, &mut self.before);
+        let before = self.held.len();
         for message in arrived {
             let rating = isize::from(is_rating(&message));
             self.accepted += rating;
-            if !ledger::add(held, message) {
+            if !ledger::add(&mut self.held, message) {
                 self.duplicates += rating;
             }
         }
+        if self.held.len() == before {
+            return;
+        }
+        ledger.keep(record, &self.held);
         self.after.clear();
-        outcomes(record, held, self.switches, &mut self.after);
+        outcomes(record, &self.held, self.switches, &mut self.after);
         difference(&self.before, &mut self.after, self.epoch, self.output);
     }
 

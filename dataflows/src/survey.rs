@@ -90,8 +90,8 @@ struct Lists {
     exhausted: HashSet<Record>,
     /// Lists that may come out differently at the next tick.
     dirty: BTreeSet<ListKey>,
-    /// Lists whose day is not over.
-    waiting: BTreeSet<ListKey>,
+    /// Lists whose day is not over, by when it is or was thought to be, µs.
+    waiting: BTreeSet<(i64, ListKey)>,
 }
 
 #[derive(Default)]
@@ -154,7 +154,7 @@ impl Lists {
         if list.formed {
             self.dirty.insert(key);
         } else {
-            self.waiting.insert(key);
+            self.waiting.insert((day_over(&self.world, list.zone, key), key));
         }
     }
 
@@ -177,15 +177,17 @@ impl Lists {
     }
 
     fn tick(&mut self, now: Hour, epoch: u64, output: &mut Output<Row, isize>) {
-        let (lists, world, dirty) = (&mut self.lists, &self.world, &mut self.dirty);
-        self.waiting.retain(|key| {
-            let Some(list) = lists.get_mut(key) else { return false };
-            list.formed = world.zone(list.zone).at(Day(key.1.0 + 1), 0).micros() <= now.micros();
-            if list.formed {
-                dirty.insert(*key);
+        while let Some(&(over, key)) = self.waiting.first()
+            && over <= now.micros()
+        {
+            self.waiting.pop_first();
+            let Some(list) = self.lists.get_mut(&key) else { continue };
+            // Where its unit has moved to another zone, it waits for the end of its day there too.
+            if !list.formed && day_over(&self.world, list.zone, key) <= now.micros() {
+                list.formed = true;
+                self.dirty.insert(key);
             }
-            !list.formed
-        });
+        }
         for key in std::mem::take(&mut self.dirty) {
             self.extend(key, epoch, output);
         }
@@ -223,6 +225,11 @@ impl Lists {
             list.shown = shown;
         }
     }
+}
+
+/// When the day of a list is over at its unit, µs.
+fn day_over(world: &World, zone: ZoneIndex, (_, day): ListKey) -> i64 {
+    world.zone(zone).at(Day(day.0 + 1), 0).micros()
 }
 
 /// A clock that runs: what is due when, and when it was done.

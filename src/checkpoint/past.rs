@@ -30,6 +30,8 @@ pub struct Past {
     switches: Switches,
     references: HashMap<ReferenceKey, Reference>,
     ledger: Ledger,
+    /// The messages of the record at hand.
+    held: Vec<Message>,
     horizon: Horizon,
     settled: HashMap<Outcome, i64>,
     /// Whether an hour was told in the epoch that is being read.
@@ -43,6 +45,7 @@ impl Past {
             head,
             references: HashMap::new(),
             ledger: Ledger::default(),
+            held: Vec::new(),
             horizon: Horizon::new(switches.horizon_days),
             settled: HashMap::new(),
             switches,
@@ -82,10 +85,13 @@ impl Past {
         }
         past.ledger = Ledger::new(Arc::new(closed_ids(&ids)?));
         for (record, messages) in open {
-            let held = past.ledger.messages(record).expect("open records are not closed");
+            // A record of many messages comes in pieces.
+            let is_open = past.ledger.messages(record, &mut past.held);
+            assert!(is_open, "open records are not closed");
             for message in messages {
-                ledger::add(held, message);
+                ledger::add(&mut past.held, message);
             }
+            past.ledger.keep(record, &past.held);
         }
         Ok(past)
     }
@@ -127,21 +133,18 @@ impl Past {
     fn message(&mut self, record: Record, message: Message) {
         self.horizon.see(message.received.micros());
         let mut settle = |outcome| *self.settled.entry(outcome).or_default() += 1;
-        match self.ledger.messages(record) {
-            Some(held) => {
-                // What stands in the ledger is counted when it is put in again, or retires.
-                if !ledger::add(held, message) && is_rating(&message) {
-                    settle(Outcome::Accepted);
-                    settle(Outcome::Duplicate);
-                }
+        if !self.ledger.messages(record, &mut self.held) {
+            let outcome = closed(&message);
+            settle(outcome);
+            if outcome != Outcome::Late {
+                settle(Outcome::Accepted);
             }
-            None => {
-                let outcome = closed(&message);
-                settle(outcome);
-                if outcome != Outcome::Late {
-                    settle(Outcome::Accepted);
-                }
-            }
+        } else if ledger::add(&mut self.held, message) {
+            // What stands in the ledger is counted when it is put in again, or retires.
+            self.ledger.keep(record, &self.held);
+        } else if is_rating(&message) {
+            settle(Outcome::Accepted);
+            settle(Outcome::Duplicate);
         }
     }
 

@@ -18,6 +18,28 @@ use tracing::warn;
 
 use crate::config::Limits;
 
+/// How long an address may be another's. Of a node that was killed while it started a process, the
+/// socket stays with that child until it has become another program, some milliseconds later.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Until it is tried again.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Listens on an address; waits a moment if it is another's.
+///
+/// # Errors
+/// The operating system refused it, or it is another's still.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                sleep(PAUSE).await;
+            }
+            bound => return bound,
+        }
+    }
+}
+
 /// Accepts connections while there is place; those that come later wait in the system's queue.
 #[derive(Debug)]
 pub struct Bounded {

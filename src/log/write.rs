@@ -312,9 +312,11 @@ impl Writer {
             epoch: self.epoch,
         };
         let path = segment_path(&self.directory, header.segment);
-        // Every attempt writes a file of its own: trying again later repeats no failed fsync.
+        // Every attempt writes a file of its own: trying again later repeats no failed fsync. But
+        // once the segment has its name, no shorter frame may go into the one before it.
         self.file = create(&path, &header.encode()).map_err(|error| {
-            if error.is_full() { AppendError::Full(error) } else { AppendError::Failed(error) }
+            let again = error.is_full() && !path.exists();
+            if again { AppendError::Full(error) } else { AppendError::Failed(error) }
         })?;
         self.older_bytes += self.position.offset;
         self.position.segment = header.segment;

@@ -23,7 +23,6 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -35,7 +34,7 @@ use crate::config::{Config, Flags, History};
 use crate::dashboard;
 use crate::door::{self, Door};
 use crate::http::explain::{self, Asking};
-use crate::http::listen::Bounded;
+use crate::http::listen::{self, Bounded};
 use crate::http::live::Live;
 use crate::http::{self, problem};
 use crate::mesh::Mesh;
@@ -165,7 +164,7 @@ impl Running {
 /// [`NodeError::Listen`], [`NodeError::Thread`].
 pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeError> {
     let listening = |source| NodeError::Listen { address: config.listen, source };
-    let listener = TcpListener::bind(config.listen).await.map_err(listening)?;
+    let listener = listen::bind(config.listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
     announce(&config, address);
 

@@ -113,6 +113,22 @@ async fn a_second_node_on_the_same_directory_ends_and_harms_nothing() {
     assert_eq!(node.stop().await, 1);
 }
 
+/// As of a node that was killed just now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_becomes_free_in_a_moment_is_waited_for() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("one is free");
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut config = config(directory.path());
+    config.listen = taken.local_addr().expect("bound");
+    let starting = tokio::spawn(start(config, "false".into()));
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert!(!starting.is_finished(), "it waits");
+    drop(taken);
+    let running = starting.await.expect("no panic").expect("the port is free");
+    running.stop.cancel();
+    running.ended().await.expect("it ends in order");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_taken_port_is_named() {
     let node = Node::start().await;

@@ -35,6 +35,8 @@ use steps::{STEPS, Step};
 const BATCH_LINES: usize = 500;
 /// How long the figures may take until they show everything.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a node lives on until it has the checkpoints that a step needs.
+const CHECKPOINTS_PATIENCE: Duration = Duration::from_secs(60);
 /// One more event, whose answer names the last epoch.
 const MARKER: &str = r#"{"type":"agency","id":"the-last","name":"the last"}"#;
 
@@ -151,11 +153,14 @@ async fn live(
         sending.deliver(batch).await;
     }
     let senders = sending.start();
+    // In a short life nobody waits until there are all checkpoints that are kept.
+    let is_long = campaign.kills / campaign.lives >= STEPS.len();
     for _ in 0..campaign.kills / campaign.lives {
         sending.allow(per_kill);
         let dice = random.random_range(0..4);
         if dice >= 2 {
-            let step = outcome.next_of(next_step, node.checkpoints());
+            let checkpoints = if is_long { usize::MAX } else { node.checkpoints() };
+            let step = outcome.next_of(next_step, checkpoints);
             kill_at(step, random, &mut node, &sending, outcome).await;
             continue;
         }
@@ -204,6 +209,12 @@ async fn kill_at(
             sending.allow(1);
         }
     };
+    // Kills come faster than checkpoints are made: so it may have to live for some seconds.
+    let until = Instant::now() + CHECKPOINTS_PATIENCE;
+    while node.checkpoints() < step.checkpoints && Instant::now() < until {
+        busy();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     if let Some(before) = step.before {
         outcome.nodes += usize::from(node.die_of(before, &mut busy).await);
     }

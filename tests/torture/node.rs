@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -33,8 +34,13 @@ impl Node {
             command.stderr(Stdio::piped());
         });
         let mut lines = BufReader::new(node.child.stderr.take().expect("piped")).lines();
-        let listening = |line: &String| line.contains("http://");
-        lines.by_ref().map_while(Result::ok).find(listening).expect("the node listens");
+        let mut said = Vec::new();
+        while !said.last().is_some_and(|line: &String| line.contains("http://")) {
+            match lines.next() {
+                Some(Ok(line)) => said.push(line),
+                _ => panic!("the node does not listen, and said: {said:#?}"),
+            }
+        }
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         node
     }
@@ -136,7 +142,14 @@ impl Drop for Node {
     }
 }
 
+/// A port that nobody else is given while no node has it: below those that the system hands out.
 pub fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    socket.local_addr().expect("bound").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + (std::process::id() % 20_000) as u16;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 2000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
