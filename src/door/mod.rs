@@ -6,20 +6,24 @@
 
 mod batch;
 mod body;
+pub mod sources;
 
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use axum::body::BodyDataStream;
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::header::EXPECT;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::extract::rejection::QueryRejection;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use dataflows::domain::Epoch;
-use serde::Serialize;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use batch::Refused;
 
@@ -29,6 +33,7 @@ use crate::log::FrameBuilder;
 use crate::node::commit::Work;
 use crate::node::status::Status;
 use body::{BodyError, PERMIT_BYTES, Taken};
+use sources::{Sources, Told};
 
 /// Seconds after which a sender should try again where a disk is full.
 const FULL_RETRY_SECONDS: u32 = 5;
@@ -62,6 +67,7 @@ pub struct Door {
     room: Arc<Semaphore>,
     log: SyncSender<Work>,
     status: Arc<Status>,
+    sources: Sources,
 }
 
 /// What is in the door.
@@ -90,6 +96,7 @@ impl Door {
             limits,
             log,
             status,
+            sources: Sources::default(),
         }
     }
 
@@ -101,12 +108,40 @@ impl Door {
     }
 }
 
-/// `POST /v1/events`.
+/// `POST /v1/events`, `GET /v1/sources`.
 pub fn routes(door: Arc<Door>) -> Router {
+    let no_store = SetResponseHeaderLayer::overriding(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-store"),
+    );
     Router::new()
+        .route("/v1/sources", get(tell_sources))
+        .layer(no_store)
         .route("/v1/events", post(submit))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .with_state(door)
+}
+
+/// From when on messages are counted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Since {
+    from: Option<String>,
+}
+
+/// `GET /v1/sources`: who sends, how much since `from`, and when last.
+async fn tell_sources(
+    State(door): State<Arc<Door>>,
+    query: Result<Query<Since>, QueryRejection>,
+) -> Result<Json<Told>, Problem> {
+    let Query(Since { from }) =
+        query.map_err(|error| Problem::bad("bad_request", error.body_text()))?;
+    let time = |text: String| {
+        let detail = format!("from {text:?} is not a time of RFC 3339");
+        text.parse::<Timestamp>().map_err(|_| Problem::bad("bad_value", detail))
+    };
+    let from = from.map(time).transpose()?;
+    Ok(Json(door.sources.told(from)))
 }
 
 async fn submit(State(door): State<Arc<Door>>, request: Request) -> Result<Json<Answer>, Problem> {
@@ -154,7 +189,11 @@ impl Door {
         let epoch = written.await.map_err(|_| stopping())?.map_err(|NotWritten::Full| {
             Problem::later("disk_full", NotWritten::Full.to_string(), FULL_RETRY_SECONDS)
         })?;
-        self.status.metrics.taken(&batch.accepted, &batch.refused);
+        let metrics = &self.status.metrics;
+        metrics.taken(&batch.accepted, &batch.refused);
+        for (type_name, sender, events) in self.sources.taken(batch.accepted) {
+            metrics.sent(type_name, &sender, events);
+        }
         Ok(Answer { accepted, refused: batch.refused, epoch })
     }
 }

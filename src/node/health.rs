@@ -137,6 +137,7 @@ async fn status(State(health): State<Arc<Health>>) -> Json<Value> {
 
 /// Which epoch, the last complete one if none is given.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct OfEpoch {
     epoch: Option<u64>,
 }

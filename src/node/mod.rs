@@ -33,7 +33,7 @@ use tracing::{info, warn};
 use crate::config::{Config, Flags, History};
 use crate::dashboard;
 use crate::door::{self, Door};
-use crate::http::listen::Bounded;
+use crate::http::listen::{self, Bounded};
 use crate::http::live::Live;
 use crate::http::{self, problem};
 use crate::views::{Bounds, Served};
@@ -283,10 +283,7 @@ impl Parts {
         mut log_ended: oneshot::Receiver<Result<(), LogError>>,
         worker_ended: oneshot::Receiver<()>,
     ) -> Result<(), NodeError> {
-        let server = axum::serve(listener, routes)
-            .with_graceful_shutdown(self.stop.clone().cancelled_owned())
-            .into_future();
-        let server = tokio::spawn(server);
+        let server = tokio::spawn(listen::serve(listener, routes, self.stop.clone()));
         let failed = tokio::select! {
             () = self.stop.cancelled() => None,
             ended = &mut log_ended => Some(ended.expect("the log's thread does not panic")),
