@@ -48,8 +48,7 @@ struct Files;
 
 /// `/`, `/assets/{digest}/{file}` and `/docs`, compressed for who accepts gzip.
 pub fn routes() -> Router {
-    let page =
-        Router::new().route("/", get(index)).route("/assets/{digest}/{*file}", get(asset));
+    let page = Router::new().route("/", get(index)).route("/assets/{digest}/{*file}", get(asset));
     guarded(page, POLICY).merge(docs::routes())
 }
 

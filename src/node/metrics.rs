@@ -11,8 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::door::sources::{Accepted, Sender};
 use crate::door::Refused;
+use crate::door::sources::{Accepted, Sender};
 
 /// One label and its value.
 type Label = [(&'static str, &'static str); 1];

@@ -16,8 +16,7 @@ async fn serve() -> (String, CancellationToken, tokio::task::JoinHandle<()>) {
     limits.head_seconds = 1;
     let stop = CancellationToken::new();
     let routes = axum::Router::new().fallback(otklik::http::problem::not_found);
-    let served =
-        tokio::spawn(listen::serve(Bounded::new(listener, &limits), routes, stop.clone()));
+    let served = tokio::spawn(listen::serve(Bounded::new(listener, &limits), routes, stop.clone()));
     (address, stop, served)
 }
 

@@ -157,7 +157,7 @@ async fn malformed_requests_disturb_nobody() {
     let (address, url) = (node.address.to_string(), format!("http://{}", node.address));
     node.served.wait_for(1).await;
 
-    let histogram = || Mutex::new(Histogram::new(3).expect("three digits"));
+    let histogram = || Mutex::new(Histogram::new_with_bounds(1, 60_000_000, 3).expect("right"));
     let well = Arc::new(Well {
         sent: Mutex::default(),
         answers: histogram(),

@@ -253,8 +253,8 @@ fn websocket(random: &mut ChaCha8Rng) -> (Vec<u8>, End) {
         frame
     };
     let frame: Vec<u8> = match random.random_range(0..8) {
-        0 => vec![0x81, 0x02, b'{', b'}'],                          // not masked
-        1 => masked(0x83, b"{}"),                                   // no such kind
+        0 => vec![0x81, 0x02, b'{', b'}'], // not masked
+        1 => masked(0x83, b"{}"),          // no such kind
         2 => vec![0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0],
         3 => masked(0x09, b"ping in pieces"),
         4 => masked(0x81, &[0xff, 0xfe]),

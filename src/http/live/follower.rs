@@ -135,7 +135,7 @@ impl Follower {
             Phase::Ended => return None,
             // It has no whole snapshot, so no position to go on from.
             _ if !is_whole && self.shared.live.shutdown.is_cancelled() => {
-                Frame { id: None, ..Frame::end(self.told, "stopping") }
+                Frame::end(self.told, "stopping").without_id()
             }
             Phase::Lost(epoch, lost) => {
                 self.restart().await;
@@ -179,9 +179,8 @@ impl Follower {
         }
         data.extend_from_slice(format!(",\"last\":{is_last},\"rows\":").as_bytes());
         data.extend_from_slice(&rows);
-        data.push(b'}');
         self.phase = if is_last { Phase::Following } else { Phase::Snapshot(parts) };
-        Frame { event: "snapshot", id: is_last.then_some(position), data }
+        Frame::snapshot(is_last.then_some(position), data)
     }
 
     /// Waits for something to say.
@@ -212,7 +211,7 @@ impl Follower {
                     if !changes.is_empty() {
                         self.seat.merged(merged - 1);
                         let position = self.subscription.position();
-                        return Frame::changes(self.told, position, merged, &changes);
+                        return Frame::changes(self.told, position, merged, changes);
                     }
                     // Who is far behind and sees little of it lets others have the thread.
                     tokio::task::consume_budget().await;
