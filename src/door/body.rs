@@ -6,7 +6,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
@@ -20,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::io::StreamReader;
 
 use super::batch::{Batch, Overflow};
+use super::places::Place;
 use crate::config::Limits;
 use crate::http::problem::Problem;
 
@@ -62,6 +62,9 @@ pub enum BodyError {
     /// It did not end in time.
     #[error("the body did not end within {0} seconds, and nothing of it is accepted")]
     Slow(u64),
+    /// It came slowly, and others wanted its place.
+    #[error("the body came so slowly that others were let in, and nothing of it is accepted")]
+    GaveWay,
     /// There is no room for it now.
     #[error("too many events are waiting for the disk")]
     NoRoom,
@@ -76,7 +79,7 @@ impl From<BodyError> for Problem {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too_large")
             }
             BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "broken_body"),
-            BodyError::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
+            BodyError::Slow(_) | BodyError::GaveWay => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
         };
         Problem::new(status, code, error.to_string())
     }
@@ -91,7 +94,7 @@ pub struct Taken {
     pub room: OwnedSemaphorePermit,
 }
 
-/// Reads a body to its end. `room` holds a permit for each [`PERMIT_BYTES`] that may wait.
+/// Reads a body to its end; its bytes are counted at its place. `room` holds a permit for each [`PERMIT_BYTES`] that may wait.
 ///
 /// # Errors
 /// [`BodyError`]; nothing of the body is kept.
@@ -100,12 +103,13 @@ pub async fn take(
     body: &mut BodyDataStream,
     limits: &Limits,
     room: &Arc<Semaphore>,
+    place: &Place<'_>,
 ) -> Result<Taken, BodyError> {
     let announced = HttpBody::size_hint(body).lower();
     if announced > limits.body_bytes as u64 {
         return Err(BodyError::TooLong(limits.body_bytes));
     }
-    let mut reader = unpacked(headers, body, limits.body_bytes)?;
+    let mut reader = unpacked(headers, body, limits.body_bytes, place)?;
     let mut room = Room { all: room, held: None };
     let mut batch = Batch::default();
     let mut block = Vec::with_capacity(AT_ONCE_BYTES);
@@ -146,11 +150,10 @@ fn unpacked<'b>(
     headers: &HeaderMap,
     body: &'b mut BodyDataStream,
     bytes_max: usize,
+    place: &'b Place<'_>,
 ) -> Result<Box<dyn AsyncRead + Send + Unpin + 'b>, BodyError> {
-    let sent = AtomicUsize::new(0);
     let bounded = body.map_err(io::Error::other).and_then(move |bytes| {
-        let sent = sent.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
-        std::future::ready(match sent > bytes_max {
+        std::future::ready(match place.came(bytes.len()) > bytes_max {
             true => Err(io::ErrorKind::FileTooLarge.into()),
             false => Ok(bytes),
         })

@@ -6,6 +6,7 @@
 
 mod batch;
 mod body;
+mod places;
 pub mod sources;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::log::FrameBuilder;
 use crate::node::commit::Work;
 use crate::node::status::Status;
 use body::{BodyError, PERMIT_BYTES, Taken};
+use places::Places;
 use sources::{Sources, Told};
 
 /// Seconds after which a sender should try again where a disk is full.
@@ -61,8 +63,8 @@ pub enum NotWritten {
 #[derive(Debug)]
 pub struct Door {
     limits: Limits,
-    /// A permit for each request that may be taken in at the same time.
-    places: Semaphore,
+    /// Of the requests that may be taken in at the same time.
+    places: Places,
     /// A permit for each [`PERMIT_BYTES`] that may wait for the disk.
     room: Arc<Semaphore>,
     log: SyncSender<Work>,
@@ -91,7 +93,7 @@ impl Door {
     /// A door that hands what it accepts to `log`, whose bound should be `limits.requests`.
     pub fn new(limits: Limits, log: SyncSender<Work>, status: Arc<Status>) -> Door {
         Door {
-            places: Semaphore::new(limits.requests),
+            places: Places::new(limits.requests),
             room: Arc::new(Semaphore::new(limits.waiting_bytes / PERMIT_BYTES)),
             limits,
             log,
@@ -102,9 +104,8 @@ impl Door {
 
     /// What is in the door now.
     pub fn waiting(&self) -> Waiting {
-        let Limits { requests, waiting_bytes, .. } = self.limits;
-        let room = waiting_bytes / PERMIT_BYTES - self.room.available_permits();
-        Waiting { batches: requests - self.places.available_permits(), bytes: room * PERMIT_BYTES }
+        let room = self.limits.waiting_bytes / PERMIT_BYTES - self.room.available_permits();
+        Waiting { batches: self.places.taken(), bytes: room * PERMIT_BYTES }
     }
 }
 
@@ -164,7 +165,7 @@ impl Door {
         headers: &HeaderMap,
         body: &mut BodyDataStream,
     ) -> Result<Answer, Problem> {
-        let _place = self.places.try_acquire().map_err(|_| {
+        let place = self.places.take().ok_or_else(|| {
             let detail = format!("{} batches are being taken in already", self.limits.requests);
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
             Problem { retry_after_s: Some(1), ..problem }
@@ -173,10 +174,14 @@ impl Door {
             return Err(Problem::later("not_accepting", "the log is being read, or closed", 1));
         }
         let time = Duration::from_secs(self.limits.body_seconds);
-        let taking = body::take(headers, body, &self.limits, &self.room);
-        let Taken { batch, room } = tokio::time::timeout(time, taking)
-            .await
-            .map_err(|_| BodyError::Slow(self.limits.body_seconds))??;
+        let taking = body::take(headers, body, &self.limits, &self.room, &place);
+        let Taken { batch, room } = tokio::select! {
+            taken = tokio::time::timeout(time, taking) => {
+                taken.map_err(|_| BodyError::Slow(self.limits.body_seconds))??
+            }
+            () = place.given_away() => return Err(BodyError::GaveWay.into()),
+        };
+        place.is_read();
 
         let accepted = u64::from(batch.frame.events());
         let (reply, written) = oneshot::channel();

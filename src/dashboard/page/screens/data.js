@@ -45,7 +45,8 @@ function Refused() {
         <table class="plain">
           <thead><tr>
             <th scope="col">${say.code}</th>
-            <th scope="col" colspan="2">${say.count}</th>
+            <td class="wide-cell"></td>
+            <th scope="col">${say.count}</th>
             <th scope="col" class="aside" title=${say.overTimeAbout}>${say.overTime}</th>
           </tr></thead>
           <tbody>
@@ -89,7 +90,8 @@ function Pending() {
       ${rows.length > 0 && html`
         <table class="plain">
           <thead><tr>
-            <th scope="col">${say.reason}</th><th scope="col" colspan="2">${say.count}</th>
+            <th scope="col">${say.reason}</th>
+            <td class="wide-cell"></td><th scope="col">${say.count}</th>
           </tr></thead>
           <tbody>
             ${rows.map(({ reason, count }) => html`

@@ -114,7 +114,8 @@ function Intake() {
         <caption class="unseen">${say.byChannel}</caption>
         <thead><tr>
           <th scope="col">${say.channel}</th>
-          <th scope="col" colspan="2" title=${say.todayAbout}>${say.today}</th>
+          <td class="wide-cell"></td>
+          <th scope="col" title=${say.todayAbout}>${say.today}</th>
           <th scope="col">${say.perSecond}</th>
         </tr></thead>
         <tbody>
@@ -184,7 +185,8 @@ function ByMean({ agency }) {
       <table class="plain">
         <thead><tr>
           <th scope="col" class="place">${say.place}</th>
-          <th scope="col">${say.agency}</th><th scope="col" colspan="2">${say.columns.mean}</th>
+          <th scope="col">${say.agency}</th>
+          <td class="wide-cell"></td><th scope="col">${say.columns.mean}</th>
           <th scope="col" title=${say.movedAbout}>${say.moved}</th>
         </tr></thead>
         <tbody>
