@@ -180,7 +180,7 @@ async fn where_all_places_are_taken_the_slowest_gives_way() {
     let third = begin(&node);
     while !node.get("/metrics").await.1.contains("otklik_queue_batches 2\n") {}
     assert_eq!(node.submit(SMS).await["accepted"], 1);
-    slow.map(was_too_slow);
+    slow.into_iter().for_each(was_too_slow);
     drop(third);
     assert_eq!(node.stop().await, 2);
 }
