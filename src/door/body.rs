@@ -21,6 +21,7 @@ use tokio_util::io::StreamReader;
 use super::batch::{Batch, Overflow};
 use super::places::Place;
 use crate::config::Limits;
+use crate::http::aside;
 use crate::http::problem::Problem;
 
 /// Bytes that are parsed in one go.
@@ -65,6 +66,9 @@ pub enum BodyError {
     /// It came slowly, and others wanted its place.
     #[error("the body came so slowly that others were let in, and nothing of it is accepted")]
     GaveWay,
+    /// The node is about to end.
+    #[error("the node is stopping: send the batch again")]
+    Stopping,
     /// There is no room for it now.
     #[error("too many events are waiting for the disk")]
     NoRoom,
@@ -73,6 +77,7 @@ pub enum BodyError {
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Problem {
         let (status, code) = match error {
+            BodyError::Stopping => return Problem::later("stopping", error.to_string(), 1),
             BodyError::NoRoom => return Problem::later("no_room", error.to_string(), 1),
             BodyError::Encoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_encoding"),
             BodyError::TooLong(_) | BodyError::Unpacked(_) | BodyError::Overflow(_) => {
@@ -205,10 +210,10 @@ async fn parse(
     mut block: Vec<u8>,
     last: bool,
     limits: &Limits,
-) -> Result<(Batch, Vec<u8>), Overflow> {
+) -> Result<(Batch, Vec<u8>), BodyError> {
     let large = block.len() > AT_ONCE_BYTES;
     let limits = limits.clone();
-    let work = move || {
+    let work = move || -> Result<_, Overflow> {
         batch.push(&block, &limits)?;
         if last {
             batch.finish(&limits)?;
@@ -217,8 +222,8 @@ async fn parse(
         Ok((batch, block))
     };
     match large {
-        true => tokio::task::spawn_blocking(work).await.expect("parsing is total"),
-        false => work(),
+        true => Ok(aside(work).await.map_err(|_| BodyError::Stopping)??),
+        false => Ok(work()?),
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::frame::{Frame, write_changes};
 use super::seats::Seat;
-use crate::http::Shared;
 use crate::http::problem::Problem;
+use crate::http::{Shared, aside};
 use crate::views::digest::Digest;
 use crate::views::row_json::{write_integer, write_row};
 use crate::views::{Filter, Lost, Position, Rows, Step, Subscription, Table};
@@ -265,10 +265,8 @@ async fn begin(shared: &Shared, wish: &Wish) -> Result<(Subscription, Phase), Pr
         Begin::AsOf(epoch) => {
             wait_for(shared, epoch).await;
             let served = Arc::clone(&shared.served);
-            let table = tokio::task::spawn_blocking(move || served.table_at(view, epoch)).await;
-            let table =
-                table.expect("it does not panic").ok_or_else(|| forgotten(shared, epoch))?;
-            (epoch, table)
+            let table = aside(move || served.table_at(view, epoch)).await?;
+            (epoch, table.ok_or_else(|| forgotten(shared, epoch))?)
         }
         Begin::After(epoch, digest) => {
             let snapshot = shared.snapshot().await?;
