@@ -1,7 +1,9 @@
 """Hooks of scripts/api-fuzz: what a made-up request cannot know by itself, and what lines are."""
 
 import json
+import random
 import time
+import urllib.request
 
 import schemathesis
 
@@ -9,13 +11,56 @@ EPOCH_MS = 100
 LINES = "application/x-ndjson"
 
 
+EVENTS = [
+    {"type": "fact", "record": 7, "unit": "U", "service": "S", "provided_on": "2018-03-01",
+     "received_at": "2018-03-01T10:00:00+07:00", "vendor": "V"},
+    {"type": "sms", "record": 7, "text": "4", "received_at": "2018-03-02T09:15:00+07:00"},
+    {"type": "kiosk", "record": 8, "unit": "U", "service": "S", "provided_on": "2018-03-01",
+     "scores": {"1": 5, "2": 3}, "received_at": "2018-03-01T10:00:00Z"},
+    {"type": "remove", "of": "unit", "id": "U"},
+]
+
+columns = {}
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """A stream that nobody ends would be read for ever: it ends a few epochs from now."""
-    if case.operation.path.endswith("/live") and case.operation.path != "/v1/live":
-        query = dict(case.query or {})
-        query.setdefault("up_to", int(time.time() * 1000) // EPOCH_MS + 5)
-        case.query = query
+    """Half of the requests are made such that they are understood: what is made up seldom is."""
+    path, query = case.operation.path, dict(case.query or {})
+    chance = random.Random(repr((path, case.path_parameters, query)))
+    if "{view}" in path and chance.random() < 0.5:
+        query = understood(case, query, chance)
+    if path.endswith("/live") and path != "/v1/live":
+        # A stream that nobody ends would be read for ever: it ends a few epochs from now.
+        query.setdefault("up_to", int(time.time() * 1000) // EPOCH_MS + 2)
+    case.query = query
+    if path == "/v1/events" and case.method == "POST" and chance.random() < 0.5:
+        case.headers.pop("Content-Encoding", None)
+        case.body = "".join(json.dumps(chance.choice(EVENTS)) + "\n" for _ in range(3))
+
+
+def understood(case, query, chance):
+    """Without what is no column of the view, and with columns where some are wanted."""
+    if not columns:
+        with urllib.request.urlopen(f"{case.operation.base_url.rstrip('/')}/v1/views") as answer:
+            for view in json.load(answer)["views"]:
+                single = [column["name"] for column in view["columns"]
+                          if not {"object", "array"} & set(as_list(column.get("type")))]
+                columns[view["name"]] = single
+    view = (case.path_parameters or {}).get("view")
+    if view not in columns:
+        view = chance.choice(sorted(columns))
+        case.path_parameters = {"view": view}
+    names = chance.sample(columns[view], min(2, len(columns[view])))
+    known = {name: value for name, value in query.items()
+             if name in ("limit", "format", "wait_seconds", "snapshot", "on_slow")}
+    if not case.operation.path.endswith("/live"):
+        known |= {"fields": ",".join(names), "sort": ",".join(f"-{name}" for name in names)}
+    return known
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
 
 
 @schemathesis.serializer(LINES)

@@ -1,19 +1,22 @@
 //! What no client should send, by the thousand, to a whole node, while others send and follow: they
 //! notice nothing, and every malformed request comes to an end.
 //!
-//! `OTKLIK_MALFORMED` asks for more than the gate's short run; `OTKLIK_SEED` repeats one.
+//! `OTKLIK_MALFORMED` asks for more than the gate's short run, `OTKLIK_PROGRAM` for another build of
+//! the program; `OTKLIK_SEED` repeats one.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use otklik::config::Config;
-use otklik::node::{Running, start};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use reqwest::Client;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -144,18 +147,42 @@ async fn answer(address: &str, wrong: Wrong) -> u16 {
     status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).unwrap_or_default()
 }
 
+/// A node that has been started, and where it listens.
+fn serve(data: &Path) -> (Child, String) {
+    let program = std::env::var("OTKLIK_PROGRAM");
+    let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_otklik").to_owned());
+    let mut command = Command::new(program);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("started");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let address = lines.by_ref().find_map(|line| {
+        let line = line.expect("text");
+        line.split_once("listening on http://").map(|(_, address)| address.to_owned())
+    });
+    // What it says later is read and forgotten, so that it can say it.
+    std::thread::spawn(move || lines.for_each(drop));
+    (child, address.expect("it listens"))
+}
+
+/// Memory of a process, in MiB.
+fn resident(child: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux");
+    let kilobytes = line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
+    kilobytes.expect("a number") / 1024
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_requests_disturb_nobody() {
     let asked = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let count = asked("OTKLIK_MALFORMED").unwrap_or(2000);
     let seed = asked("OTKLIK_SEED").unwrap_or(1);
     let directory = tempfile::tempdir().expect("a directory");
-    let listen = "127.0.0.1:0".parse().expect("an address");
-    let config = Config { listen, data: directory.path().to_owned(), ..Config::default() };
-    let node: Running =
-        start(config, env!("CARGO_BIN_EXE_otklik").into()).await.expect("a free port");
-    let (address, url) = (node.address.to_string(), format!("http://{}", node.address));
-    node.served.wait_for(1).await;
+    let (mut node, address) = serve(directory.path());
+    let url = format!("http://{address}");
+    while reqwest::get(format!("{url}/readyz")).await.expect("an answer").status() != 200 {
+        tokio::time::sleep(PAUSE).await;
+    }
 
     let histogram = || Mutex::new(Histogram::new_with_bounds(1, 60_000_000, 3).expect("right"));
     let well = Arc::new(Well {
@@ -170,7 +197,7 @@ async fn malformed_requests_disturb_nobody() {
     tokio::time::sleep(ALONE).await;
     well.say("alone");
 
-    let started = Instant::now();
+    let (started, before) = (Instant::now(), resident(&node));
     let wrongs: Vec<_> = (0..SENDERS)
         .map(|n| tokio::spawn(send_wrong(address.clone(), seed + n, count / SENDERS)))
         .collect();
@@ -182,6 +209,7 @@ async fn malformed_requests_disturb_nobody() {
     }
     let seconds = started.elapsed().as_secs_f64();
     well.say(&format!("beside {count} malformed requests in {seconds:.1} s"));
+    println!("node: {before} MiB before, {} MiB after", resident(&node));
     well.is_over.store(true, Relaxed);
     sender.await.expect("nothing was refused");
     follower.await.expect("nothing was missing");
@@ -197,6 +225,7 @@ async fn malformed_requests_disturb_nobody() {
     let accepted = well.events.load(Relaxed) - 1;
     let line = format!("otklik_events_accepted_total{{type=\"sms\"}} {accepted}");
     assert!(metrics.contains(&line), "{line} is not in {metrics}");
-    node.stop.cancel();
-    node.ended().await.expect("a clean end");
+    let pid = Pid::from_raw(i32::try_from(node.id()).expect("a pid")).expect("not zero");
+    kill_process(pid, Signal::TERM).expect("it runs");
+    assert!(node.wait().expect("it ends").success(), "a clean end");
 }
