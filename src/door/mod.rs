@@ -181,7 +181,7 @@ impl Door {
             }
             () = place.given_away() => return Err(BodyError::GaveWay.into()),
         };
-        place.is_read();
+        place.complete();
 
         let accepted = u64::from(batch.frame.events());
         let (reply, written) = oneshot::channel();

@@ -109,7 +109,7 @@ impl Place<'_> {
     }
 
     /// All of the body is here: what is waited for now is not its sender.
-    pub fn is_read(&self) {
+    pub fn complete(&self) {
         self.guest.is_read.store(true, Relaxed);
     }
 
@@ -140,7 +140,7 @@ mod tests {
         let read = places.take_at(start).expect("free");
         quick.came(1 << 20);
         slow.came(100);
-        read.is_read();
+        read.complete();
         assert!(places.take_at(after(999)).is_none(), "it has had no time yet");
         let next = places.take_at(after(1000)).expect("the slow one gives way");
         assert_eq!([&quick, &slow, &read].map(is_out), [false, true, false]);
