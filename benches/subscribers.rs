@@ -64,7 +64,8 @@ async fn measure(url: &Url, count: usize, time: Duration) -> anyhow::Result<()> 
         .filter_map(|row| row["agency"].as_str().map(str::to_owned))
         .collect();
     let shared = Arc::new(Shared::default());
-    *shared.latency.lock().expect("no panic") = Some(Histogram::new(3)?);
+    *shared.latency.lock().expect("no panic") =
+        Some(Histogram::new_with_bounds(1, 600_000_000, 3)?);
     let host = format!("{}:{}", url.host_str().context("no host")?, url.port().unwrap_or(80));
     for n in 0..count {
         let view = match n % 10 {

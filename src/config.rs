@@ -66,6 +66,7 @@ pub struct Limits {
     pub unpacked_bytes: usize,
     pub line_bytes: usize,
     pub batch_lines: usize,
+    pub head_seconds: u64,
     pub body_seconds: u64,
     pub requests: usize,
     pub waiting_bytes: usize,
@@ -290,7 +291,7 @@ impl Config {
     }
 
     /// `(key, value, range)` of every number that has a range of its own.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 29] {
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 30] {
         let Config { limits, checkpoint, history, live, worker, .. } = self;
         const MIB: u64 = 1 << 20;
         const GIB: u64 = 1 << 30;
@@ -306,6 +307,7 @@ impl Config {
             ("limits.unpacked_bytes", limits.unpacked_bytes as u64, 1024..=GIB),
             ("limits.line_bytes", limits.line_bytes as u64, 256..=16 * MIB),
             ("limits.batch_lines", limits.batch_lines as u64, 1..=10_000_000),
+            ("limits.head_seconds", limits.head_seconds, 1..=3600),
             ("limits.body_seconds", limits.body_seconds, 1..=3600),
             ("limits.requests", limits.requests as u64, 1..=10_000),
             ("limits.waiting_bytes", limits.waiting_bytes as u64, MIB..=64 * GIB),

@@ -331,6 +331,15 @@ impl<'a> Event<'a> {
         }
     }
 
+    /// Whose system sent it, where it says so.
+    pub fn vendor(&self) -> Option<&str> {
+        match self {
+            Event::Fact(fact) => fact.vendor.as_deref(),
+            Event::Form(form) => form.vendor.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The event as the dataflow takes it.
     pub fn input(&self) -> Input {
         match self {

@@ -52,11 +52,9 @@ impl Dataflow {
         let (mut feed, mut results) = engine::start(workers, &history.rules, Base::default());
         let mut rows = Vec::new();
         for (number, epoch) in history.epochs.iter().enumerate() {
-            let mut sequence = (number << 20) as u64;
-            for line in &epoch.lines {
+            for (sequence, line) in ((number << 20) as u64..).zip(&epoch.lines) {
                 let input = parsed(line).input();
                 feed.batch(Turn::only(sequence), Batch::Inputs(vec![input]));
-                sequence += 1;
             }
             if let Some(hour) = epoch.clock {
                 feed.tell(Hour(hour));

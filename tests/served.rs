@@ -5,8 +5,11 @@ mod served {
     pub mod clients;
     pub mod described;
     pub mod fixture;
+    pub mod heads;
+    pub mod malformed;
     pub mod pages;
     pub mod sockets;
     pub mod streams;
     pub mod unsteady;
+    pub mod wrongs;
 }

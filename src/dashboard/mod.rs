@@ -10,6 +10,8 @@
 //! `status.js` and `intake.js` say how the node stands; `route.js` is the address. `screens/` are
 //! what the menu names, `parts/` what they are made of, `words/` what they say.
 
+mod docs;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -44,15 +46,19 @@ const ASK_AGAIN: &str = "no-cache";
 #[folder = "src/dashboard/page"]
 struct Files;
 
-/// `/` and `/assets/{digest}/{file}`, compressed for who accepts gzip.
+/// `/`, `/assets/{digest}/{file}` and `/docs`, compressed for who accepts gzip.
 pub fn routes() -> Router {
+    let page = Router::new().route("/", get(index)).route("/assets/{digest}/{*file}", get(asset));
+    guarded(page, POLICY).merge(docs::routes())
+}
+
+/// The same, with what browsers are told to keep it to.
+fn guarded(routes: Router, policy: &'static str) -> Router {
     let set = |name: HeaderName, value: &'static str| {
         SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
     };
-    Router::new()
-        .route("/", get(index))
-        .route("/assets/{digest}/{*file}", get(asset))
-        .layer(set(header::CONTENT_SECURITY_POLICY, POLICY))
+    routes
+        .layer(set(header::CONTENT_SECURITY_POLICY, policy))
         .layer(set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(set(header::REFERRER_POLICY, "no-referrer"))
         .layer(CompressionLayer::new())

@@ -3,10 +3,9 @@
 //! It works block by block and keeps no more of the input than the line it is in, and of that no
 //! more than a line may have. It never waits, so it can run wherever there is a thread to spare.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
+use super::sources::Accepted;
 use crate::config::Limits;
 use crate::event::{Code, Event, Refusal};
 use crate::log::{FrameBuilder, FrameFull};
@@ -19,8 +18,8 @@ const DETAIL_BYTES_MAX: usize = 300;
 pub struct Batch {
     /// The events that passed, encoded.
     pub frame: FrameBuilder,
-    /// How many of each type passed.
-    pub accepted: BTreeMap<&'static str, u64>,
+    /// How many of each type and vendor passed.
+    pub accepted: Accepted,
     /// The lines that did not pass, ascending.
     pub refused: Vec<Refused>,
     /// Lines so far, blank ones too.
@@ -126,7 +125,7 @@ impl Batch {
         match Event::parse(line) {
             Ok(event) => {
                 self.frame.push(&event)?;
-                *self.accepted.entry(event.type_name()).or_default() += 1;
+                self.accepted.add(&event);
             }
             Err(refusal) => self.refuse(refusal),
         }

@@ -6,7 +6,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
@@ -20,7 +19,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::io::StreamReader;
 
 use super::batch::{Batch, Overflow};
+use super::places::Place;
 use crate::config::Limits;
+use crate::http::aside;
 use crate::http::problem::Problem;
 
 /// Bytes that are parsed in one go.
@@ -62,6 +63,12 @@ pub enum BodyError {
     /// It did not end in time.
     #[error("the body did not end within {0} seconds, and nothing of it is accepted")]
     Slow(u64),
+    /// It came slowly, and others wanted its place.
+    #[error("the body came so slowly that others were let in, and nothing of it is accepted")]
+    GaveWay,
+    /// The node is about to end.
+    #[error("the node is stopping: send the batch again")]
+    Stopping,
     /// There is no room for it now.
     #[error("too many events are waiting for the disk")]
     NoRoom,
@@ -70,13 +77,14 @@ pub enum BodyError {
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Problem {
         let (status, code) = match error {
+            BodyError::Stopping => return Problem::later("stopping", error.to_string(), 1),
             BodyError::NoRoom => return Problem::later("no_room", error.to_string(), 1),
             BodyError::Encoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_encoding"),
             BodyError::TooLong(_) | BodyError::Unpacked(_) | BodyError::Overflow(_) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too_large")
             }
             BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "broken_body"),
-            BodyError::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
+            BodyError::Slow(_) | BodyError::GaveWay => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
         };
         Problem::new(status, code, error.to_string())
     }
@@ -91,7 +99,7 @@ pub struct Taken {
     pub room: OwnedSemaphorePermit,
 }
 
-/// Reads a body to its end. `room` holds a permit for each [`PERMIT_BYTES`] that may wait.
+/// Reads a body to its end; its bytes are counted at its place. `room` holds a permit for each [`PERMIT_BYTES`] that may wait.
 ///
 /// # Errors
 /// [`BodyError`]; nothing of the body is kept.
@@ -100,12 +108,13 @@ pub async fn take(
     body: &mut BodyDataStream,
     limits: &Limits,
     room: &Arc<Semaphore>,
+    place: &Place<'_>,
 ) -> Result<Taken, BodyError> {
     let announced = HttpBody::size_hint(body).lower();
     if announced > limits.body_bytes as u64 {
         return Err(BodyError::TooLong(limits.body_bytes));
     }
-    let mut reader = unpacked(headers, body, limits.body_bytes)?;
+    let mut reader = unpacked(headers, body, limits.body_bytes, place)?;
     let mut room = Room { all: room, held: None };
     let mut batch = Batch::default();
     let mut block = Vec::with_capacity(AT_ONCE_BYTES);
@@ -146,11 +155,10 @@ fn unpacked<'b>(
     headers: &HeaderMap,
     body: &'b mut BodyDataStream,
     bytes_max: usize,
+    place: &'b Place<'_>,
 ) -> Result<Box<dyn AsyncRead + Send + Unpin + 'b>, BodyError> {
-    let sent = AtomicUsize::new(0);
     let bounded = body.map_err(io::Error::other).and_then(move |bytes| {
-        let sent = sent.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
-        std::future::ready(match sent > bytes_max {
+        std::future::ready(match place.came(bytes.len()) > bytes_max {
             true => Err(io::ErrorKind::FileTooLarge.into()),
             false => Ok(bytes),
         })
@@ -202,10 +210,10 @@ async fn parse(
     mut block: Vec<u8>,
     last: bool,
     limits: &Limits,
-) -> Result<(Batch, Vec<u8>), Overflow> {
+) -> Result<(Batch, Vec<u8>), BodyError> {
     let large = block.len() > AT_ONCE_BYTES;
     let limits = limits.clone();
-    let work = move || {
+    let work = move || -> Result<_, Overflow> {
         batch.push(&block, &limits)?;
         if last {
             batch.finish(&limits)?;
@@ -214,8 +222,8 @@ async fn parse(
         Ok((batch, block))
     };
     match large {
-        true => tokio::task::spawn_blocking(work).await.expect("parsing is total"),
-        false => work(),
+        true => Ok(aside(work).await.map_err(|_| BodyError::Stopping)??),
+        false => Ok(work()?),
     }
 }
 

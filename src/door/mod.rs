@@ -6,20 +6,25 @@
 
 mod batch;
 mod body;
+mod places;
+pub mod sources;
 
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use axum::body::BodyDataStream;
-use axum::extract::{Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
 use axum::http::header::EXPECT;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use dataflows::domain::Epoch;
-use serde::Serialize;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use batch::Refused;
 
@@ -29,6 +34,8 @@ use crate::log::FrameBuilder;
 use crate::node::commit::Work;
 use crate::node::status::Status;
 use body::{BodyError, PERMIT_BYTES, Taken};
+use places::Places;
+use sources::{Sources, Told};
 
 /// Seconds after which a sender should try again where a disk is full.
 const FULL_RETRY_SECONDS: u32 = 5;
@@ -56,12 +63,13 @@ pub enum NotWritten {
 #[derive(Debug)]
 pub struct Door {
     limits: Limits,
-    /// A permit for each request that may be taken in at the same time.
-    places: Semaphore,
+    /// Of the requests that may be taken in at the same time.
+    places: Places,
     /// A permit for each [`PERMIT_BYTES`] that may wait for the disk.
     room: Arc<Semaphore>,
     log: SyncSender<Work>,
     status: Arc<Status>,
+    sources: Sources,
 }
 
 /// What is in the door.
@@ -85,28 +93,56 @@ impl Door {
     /// A door that hands what it accepts to `log`, whose bound should be `limits.requests`.
     pub fn new(limits: Limits, log: SyncSender<Work>, status: Arc<Status>) -> Door {
         Door {
-            places: Semaphore::new(limits.requests),
+            places: Places::new(limits.requests),
             room: Arc::new(Semaphore::new(limits.waiting_bytes / PERMIT_BYTES)),
             limits,
             log,
             status,
+            sources: Sources::default(),
         }
     }
 
     /// What is in the door now.
     pub fn waiting(&self) -> Waiting {
-        let Limits { requests, waiting_bytes, .. } = self.limits;
-        let room = waiting_bytes / PERMIT_BYTES - self.room.available_permits();
-        Waiting { batches: requests - self.places.available_permits(), bytes: room * PERMIT_BYTES }
+        let room = self.limits.waiting_bytes / PERMIT_BYTES - self.room.available_permits();
+        Waiting { batches: self.places.taken(), bytes: room * PERMIT_BYTES }
     }
 }
 
-/// `POST /v1/events`.
+/// `POST /v1/events`, `GET /v1/sources`.
 pub fn routes(door: Arc<Door>) -> Router {
+    let no_store = SetResponseHeaderLayer::overriding(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-store"),
+    );
     Router::new()
+        .route("/v1/sources", get(tell_sources))
+        .layer(no_store)
         .route("/v1/events", post(submit))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .with_state(door)
+}
+
+/// From when on messages are counted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Since {
+    from: Option<String>,
+}
+
+/// `GET /v1/sources`: who sends, how much since `from`, and when last.
+async fn tell_sources(
+    State(door): State<Arc<Door>>,
+    query: Result<Query<Since>, QueryRejection>,
+) -> Result<Json<Told>, Problem> {
+    let Query(Since { from }) =
+        query.map_err(|error| Problem::bad("bad_request", error.body_text()))?;
+    let time = |text: String| {
+        let detail = format!("from {text:?} is not a time of RFC 3339");
+        text.parse::<Timestamp>().map_err(|_| Problem::bad("bad_value", detail))
+    };
+    let from = from.map(time).transpose()?;
+    Ok(Json(door.sources.told(from)))
 }
 
 async fn submit(State(door): State<Arc<Door>>, request: Request) -> Result<Json<Answer>, Problem> {
@@ -129,7 +165,7 @@ impl Door {
         headers: &HeaderMap,
         body: &mut BodyDataStream,
     ) -> Result<Answer, Problem> {
-        let _place = self.places.try_acquire().map_err(|_| {
+        let place = self.places.take().ok_or_else(|| {
             let detail = format!("{} batches are being taken in already", self.limits.requests);
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
             Problem { retry_after_s: Some(1), ..problem }
@@ -138,10 +174,14 @@ impl Door {
             return Err(Problem::later("not_accepting", "the log is being read, or closed", 1));
         }
         let time = Duration::from_secs(self.limits.body_seconds);
-        let taking = body::take(headers, body, &self.limits, &self.room);
-        let Taken { batch, room } = tokio::time::timeout(time, taking)
-            .await
-            .map_err(|_| BodyError::Slow(self.limits.body_seconds))??;
+        let taking = body::take(headers, body, &self.limits, &self.room, &place);
+        let Taken { batch, room } = tokio::select! {
+            taken = tokio::time::timeout(time, taking) => {
+                taken.map_err(|_| BodyError::Slow(self.limits.body_seconds))??
+            }
+            () = place.given_away() => return Err(BodyError::GaveWay.into()),
+        };
+        place.complete();
 
         let accepted = u64::from(batch.frame.events());
         let (reply, written) = oneshot::channel();
@@ -154,7 +194,11 @@ impl Door {
         let epoch = written.await.map_err(|_| stopping())?.map_err(|NotWritten::Full| {
             Problem::later("disk_full", NotWritten::Full.to_string(), FULL_RETRY_SECONDS)
         })?;
-        self.status.metrics.taken(&batch.accepted, &batch.refused);
+        let metrics = &self.status.metrics;
+        metrics.taken(&batch.accepted, &batch.refused);
+        for (type_name, sender, events) in self.sources.taken(batch.accepted) {
+            metrics.sent(type_name, &sender, events);
+        }
         Ok(Answer { accepted, refused: batch.refused, epoch })
     }
 }

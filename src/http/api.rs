@@ -13,11 +13,11 @@ use dataflows::views::View;
 use futures::{StreamExt, stream};
 use tokio::time::timeout;
 
-use super::Shared;
 use super::as_of::Moment;
 use super::problem::Problem;
 use super::request::{Request, ViewPath, ViewQuery};
 use super::written::{Format, Written};
+use super::{Shared, aside};
 use crate::views::digest::Digest;
 use crate::views::{Order, Rows, Served, Table, columns};
 
@@ -64,10 +64,8 @@ pub(super) async fn rows(
     let (filter, order, limit) = (asked.filter, asked.order, asked.limit);
     let after = asked.after;
     // Sorting, or looking through many rows that do not match, is nothing for a thread that serves.
-    let page = tokio::task::spawn_blocking(move || {
-        order.page(Rows::of(table, filter), after.as_deref(), limit)
-    });
-    let page = page.await.expect("it does not panic")?;
+    let page = aside(move || order.page(Rows::of(table, filter), after.as_deref(), limit));
+    let page = page.await??;
     let link = page.next.as_deref().filter(|_| asked.format != Format::Json).map(|next| {
         let link = asked.link.replace("{after}", &encode(next));
         (header::LINK, HeaderValue::try_from(link).expect("it is encoded"))

@@ -6,6 +6,7 @@ use dataflows::domain::Epoch;
 use dataflows::views::View;
 use jiff::Timestamp;
 
+use super::aside;
 use super::problem::Problem;
 use crate::views::{Forgotten, Served, Snapshot, Table};
 
@@ -55,8 +56,7 @@ impl Moment {
             return Ok((now.epoch, now.table(view).clone()));
         }
         let served = Arc::clone(served);
-        let found = tokio::task::spawn_blocking(move || served.published_at(view, epoch)).await;
-        found.expect("it does not panic").map_err(|forgotten| {
+        aside(move || served.published_at(view, epoch)).await?.map_err(|forgotten| {
             let reach = match forgotten {
                 Forgotten::Changes(floor) => format!(
                     "the history of changes begins after epoch {floor}, bounded by history.changes, \

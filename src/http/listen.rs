@@ -1,20 +1,27 @@
-//! Connections: how many there may be, and how long one may be held open for nothing.
+//! Connections: how many there may be, how long one may be held open for nothing, and how long and
+//! how large the head of a request may be.
 //!
-//! What is sent and read within them is bounded elsewhere; this is for those that do neither.
+//! What is sent and read after a head is bounded elsewhere.
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::Router;
 use axum::serve::Listener;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
-use tracing::warn;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
 
 use crate::config::Limits;
 
@@ -39,6 +46,8 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         }
     }
 }
+/// Bytes of the head of a request: more is answered with 431.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// Accepts connections while there is place; those that come later wait in the system's queue.
 #[derive(Debug)]
@@ -46,6 +55,7 @@ pub struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
     idle_max: Duration,
+    head_max: Duration,
 }
 
 /// A connection that ends when nothing has come or gone for too long: a client that is gone without
@@ -62,8 +72,46 @@ impl Bounded {
     /// With the limits of the configuration.
     pub fn new(listener: TcpListener, limits: &Limits) -> Bounded {
         let places = Arc::new(Semaphore::new(limits.connections));
-        Bounded { listener, places, idle_max: Duration::from_secs(limits.idle_seconds) }
+        let [idle_max, head_max] =
+            [limits.idle_seconds, limits.head_seconds].map(Duration::from_secs);
+        Bounded { listener, places, idle_max, head_max }
     }
+}
+
+/// Serves until `stop` is cancelled, and returns when all connections have ended then: those that
+/// are in a request after its answer.
+///
+/// As `axum::serve`, which has no way to bound the head of a request.
+pub async fn serve(mut listener: Bounded, routes: Router, stop: CancellationToken) {
+    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
+    http.http1().timer(TokioTimer::new());
+    http.http1().header_read_timeout(listener.head_max).max_buf_size(HEAD_BYTES_MAX);
+    let connections = TaskTracker::new();
+    loop {
+        let (connection, address) = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        let routes = TowerToHyperService::new(routes.clone());
+        let (http, stop) = (http.clone(), stop.clone());
+        connections.spawn(async move {
+            let connection = TokioIo::new(connection);
+            let mut served = pin!(http.serve_connection_with_upgrades(connection, routes));
+            let ended = tokio::select! {
+                ended = served.as_mut() => ended,
+                () = stop.cancelled() => {
+                    served.as_mut().graceful_shutdown();
+                    served.await
+                }
+            };
+            if let Err(error) = ended {
+                debug!("the connection of {address} broke off: {error}");
+            }
+        });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
 }
 
 impl Listener for Bounded {

@@ -16,11 +16,13 @@ mod request;
 mod values;
 mod written;
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::routing::get;
+use tokio::task::JoinError;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -40,8 +42,21 @@ impl Shared {
     /// wait while an epoch is being made.
     async fn snapshot(&self) -> Result<Snapshot, Problem> {
         let served = self.served.clone();
-        let snapshot = tokio::task::spawn_blocking(move || served.snapshot()).await;
-        snapshot.expect("it does not panic").ok_or_else(Problem::not_ready)
+        aside(move || served.snapshot()).await?.ok_or_else(Problem::not_ready)
+    }
+}
+
+/// Does what may wait or take long on a thread that serves nobody.
+///
+/// # Errors
+/// The node is stopping, and it was not done.
+pub async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
+        Ok(done) => Ok(done),
+        Err(Ok(panic)) => resume_unwind(panic),
+        Err(Err(_)) => Err(Problem::stopping()),
     }
 }
 

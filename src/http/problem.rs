@@ -63,6 +63,11 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "unknown_id", detail)
     }
 
+    /// The node is about to end.
+    pub fn stopping() -> Problem {
+        Problem::later("stopping", "the node is stopping: ask again", 1)
+    }
+
     /// The first epoch is not complete: there is nothing to serve yet.
     pub fn not_ready() -> Problem {
         Problem::later("not_ready", "the first epoch is still being computed from the log", 1)

@@ -219,6 +219,7 @@ impl Health {
 
 /// Which epoch, the last complete one if none is given.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct OfEpoch {
     epoch: Option<u64>,
 }

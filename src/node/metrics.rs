@@ -1,6 +1,5 @@
 //! What the node counts and measures of itself, for Prometheus.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::door::Refused;
+use crate::door::sources::{Accepted, Sender};
 
 /// One label and its value.
 type Label = [(&'static str, &'static str); 1];
@@ -23,6 +23,7 @@ type Label = [(&'static str, &'static str); 1];
 pub struct Metrics {
     registry: Registry,
     accepted: Family<Label, Counter>,
+    senders: Family<[(&'static str, String); 2], Counter>,
     refused: Family<Label, Counter>,
     batches: Family<[(&'static str, u16); 1], Counter>,
     commit_seconds: Histogram,
@@ -83,6 +84,12 @@ impl Default for Metrics {
                 &mut registry,
                 "events_accepted",
                 "Events accepted and durable, by type",
+                Family::default(),
+            ),
+            senders: add(
+                &mut registry,
+                "events_by_vendor",
+                "Events accepted and durable, by type and vendor, of vendors a hundred a type",
                 Family::default(),
             ),
             refused: add(
@@ -163,12 +170,20 @@ impl Metrics {
     }
 
     /// A batch is durable: so many events of each type, and the lines that did not pass.
-    pub fn taken(&self, accepted: &BTreeMap<&'static str, u64>, refused: &[Refused]) {
-        for (name, count) in accepted {
-            self.accepted.get_or_create(&[("type", *name)]).inc_by(*count);
+    pub fn taken(&self, accepted: &Accepted, refused: &[Refused]) {
+        for (name, count) in accepted.types() {
+            self.accepted.get_or_create(&[("type", name)]).inc_by(count);
         }
         for Refused { code, .. } in refused {
             self.refused.get_or_create(&[("code", *code)]).inc();
+        }
+    }
+
+    /// So many events more came from a vendor.
+    pub fn sent(&self, type_name: &'static str, sender: &Sender, events: u64) {
+        if *sender != Sender::Unnamed {
+            let labels = [("type", type_name.to_owned()), ("vendor", sender.label().to_owned())];
+            self.senders.get_or_create(&labels).inc_by(events);
         }
     }
 

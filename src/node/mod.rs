@@ -336,10 +336,7 @@ impl Parts {
         mut log_ended: oneshot::Receiver<Result<(), LogError>>,
         worker_ended: oneshot::Receiver<()>,
     ) -> Result<(), NodeError> {
-        let server = axum::serve(listener, routes)
-            .with_graceful_shutdown(self.stop.clone().cancelled_owned())
-            .into_future();
-        let server = tokio::spawn(server);
+        let server = tokio::spawn(listen::serve(listener, routes, self.stop.clone()));
         let failed = tokio::select! {
             () = self.stop.cancelled() => None,
             ended = &mut log_ended => Some(ended.expect("the log's thread does not panic")),

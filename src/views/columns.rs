@@ -215,7 +215,7 @@ impl Column {
         };
         if self.nullable {
             schema["type"] = json!([schema["type"], "null"]);
-            if let Some(words) = schema["enum"].as_array_mut() {
+            if let Some(words) = schema.get_mut("enum").and_then(Json::as_array_mut) {
                 words.push(Json::Null);
             }
         }

@@ -147,6 +147,9 @@ impl Table {
     /// If a row that went is not the one held, or one came beside a held one: then the worker and
     /// this table are not of the same history, and nothing served from here would be true.
     pub(super) fn update(&mut self, updates: Vec<Update>, changes: &mut Vec<Change>) {
+        if updates.is_empty() {
+            return;
+        }
         let chunks = Arc::make_mut(&mut self.chunks);
         if chunks.is_empty() {
             chunks.push(Chunk::default());

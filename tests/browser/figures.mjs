@@ -234,9 +234,42 @@ test("data: all that was accepted, what is refused, how the node stands", async 
   const status = await (await fetch(`${node.url}/v1/status`)).json();
   const restarts = await page.locator('[data-fact="restarts"] dd').innerText();
   assert.equal(restarts, String(status.worker.restarts));
-  await page.locator("[aria-labelledby='sources-title'] tbody tr").first().waitFor();
   // The page itself follows the managers and the refusals at least.
   await page.locator("[aria-labelledby='subscribers-title'] tbody tr").nth(1).waitFor();
+});
+
+test("what came in today, by channel and by who sends it, is what the node counts", async (t) => {
+  const { unit, agency } = await someManager();
+  const [{ id: service }] = await node.rows("directory", { of: "service", agency, listed: true });
+  const now = new Date().toISOString();
+  const fact = { type: "fact", unit, service, provided_on: now.slice(0, 10), received_at: now };
+  const vendor = `vendor-${Date.now()}`;
+  for (const record of [1, 2]) {
+    await node.post(`${JSON.stringify({ ...fact, record: Date.now() * 1000 + record, vendor })}\n`);
+  }
+  await node.rate({ unit, agency }, 5);
+  const midnight = new Date(new Date().setHours(0, 0, 0, 0)).toISOString();
+  const sources = async () => {
+    const from = new URLSearchParams({ from: midnight });
+    return (await (await fetch(`${node.url}/v1/sources?${from}`)).json()).sources;
+  };
+  const all = (rows) => integerText(sum(rows, "count"));
+  const page = await open(t, "overview");
+  await isLive(page);
+  await agree(textOf(page, ".intake tr:has(th:text-is('kiosk')) td:nth-of-type(2)"), async () => {
+    return all((await sources()).filter(({ type }) => type === "kiosk"));
+  }, "kiosk ratings of today");
+  await visit(page, "data");
+  const row = page.locator("[aria-labelledby='vendors-title'] tr", { hasText: vendor });
+  await agree(async () => (await row.locator("td").allInnerTexts()).slice(0, 2), async () => {
+    const { count, last_minute } = (await sources()).find((source) => source.vendor === vendor);
+    return [count, last_minute].map(integerText);
+  }, "facts of the vendor");
+  assert.match(await row.locator("td").nth(2).innerText(), /^\d\d:\d\d:\d\d$/);
+  const facts = page.locator("[aria-labelledby='sources-title'] tr:has(th:text-is('fact'))");
+  await agree(() => facts.locator("td").first().innerText(), async () => {
+    return all((await sources()).filter(({ type }) => type === "fact"));
+  }, "facts of today");
 });
 
 test("surveys: each list of a day with its shortfall, and deadlines by state", async (t) => {

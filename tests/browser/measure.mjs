@@ -3,6 +3,8 @@
 // benches/RESULTS.md.
 //
 //   OTKLIK_MEASURE=1 [SECONDS=20] [SCREEN=managers] scripts/browser-test http://HOST:PORT
+//
+// With MINUTES only the heap, minute by minute, at RATE events a second (300).
 
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
@@ -13,6 +15,8 @@ import { FLAGS, WIDE } from "./page.mjs";
 const RATES = [100, 1000, 10_000];
 const SECONDS = Number(process.env.SECONDS ?? 20);
 const SCREEN = process.env.SCREEN ?? "managers";
+const MINUTES = Number(process.env.MINUTES ?? 0);
+const RATE = Number(process.env.RATE ?? 300);
 const TICKS = 10; // batches a second
 
 const node = new Node();
@@ -91,6 +95,26 @@ async function send(rate, seconds) {
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
   }
 }
+
+/** Heap after garbage collection, and how much there is in the page, minute by minute. */
+async function heap() {
+  const { page, session } = await opened(SCREEN);
+  await page.locator('.standing[data-state="live"]').waitFor({ timeout: 60_000 });
+  const counted = await counter();
+  for (let minute = 0; minute <= MINUTES; minute += 1) {
+    await session.send("HeapProfiler.collectGarbage");
+    const { JSHeapUsedSize, Nodes, JSEventListeners } = await metrics(session);
+    console.log(
+      `${SCREEN}, minute ${minute}: ${(JSHeapUsedSize / 2 ** 20).toFixed(1)} MiB, ` +
+      `${Nodes} nodes, ${JSEventListeners} listeners, ${counted.updates} row updates so far`,
+    );
+    if (minute < MINUTES) await send(RATE, 60);
+  }
+  await browser.close();
+  process.exit();
+}
+
+if (MINUTES > 0) await heap();
 
 for (const screen of ["overview", "managers?period=all"]) {
   const { page, session, context, bytes } = await opened(screen);

@@ -39,6 +39,8 @@ export class Node {
     }
     await this.kill();
     await this.run();
+    // It is ready with what was shown before it was killed, which may be less than it was sent.
+    await fetch(`${this.url}/v1/views/conservation?min_epoch=${this.epoch}&wait_seconds=60`);
   }
 
   /** Starts the process, and waits until it serves figures. */
@@ -65,7 +67,8 @@ export class Node {
   async post(lines) {
     const response = await fetch(`${this.url}/v1/events`, { method: "POST", body: lines });
     if (!response.ok) throw new Error(`events were answered with ${response.status}`);
-    const { refused } = await response.json();
+    const { refused, epoch } = await response.json();
+    this.epoch = epoch;
     if (refused.length > 0) throw new Error(`refused: ${JSON.stringify(refused[0])}`);
   }
 

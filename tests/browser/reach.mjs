@@ -6,8 +6,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
-  NARROW, SCREENS, WIDE, addressOf, cell, eventually, filled, isLive, open, rowsOf, someManager,
-  visit,
+  NARROW, SCREENS, WIDE, addressOf, cell, eventually, filled, isLive, node, open, rowsOf,
+  someManager, visit,
 } from "./page.mjs";
 
 const AXE = readFileSync(join(process.env.OTKLIK_WORK, "node_modules/axe-core/axe.min.js"), "utf8");
@@ -163,4 +163,18 @@ test("is printed without menu and filters, row after row", async (t) => {
     return page.locator(`tr[aria-rowindex="${at}"]`).boundingBox();
   }));
   assert.ok(second.y >= first.y + first.height - 1, "rows stand below one another");
+});
+
+test("the interface for programs can be read, and tried out, under its own policy", async (t) => {
+  const page = await open(t, "data");
+  await page.getByRole("link", { name: "API" }).click();
+  await page.waitForURL(`${node.url}/docs`);
+  await page.locator(".opblock").first().waitFor();
+  const described = await (await fetch(`${node.url}/openapi.json`)).json();
+  const operations = Object.values(described.paths).flatMap((methods) => Object.keys(methods));
+  assert.equal(await page.locator(".opblock").count(), operations.length);
+  await page.locator(".opblock", { hasText: "/healthz" }).locator("button").first().click();
+  await page.getByRole("button", { name: "Try it out" }).click();
+  await page.getByRole("button", { name: "Execute" }).click();
+  await page.locator(".live-responses-table", { hasText: "ok" }).waitFor();
 });

@@ -131,26 +131,56 @@ async fn a_batch_that_breaks_off_leaves_nothing() {
     assert_eq!(node.stop().await, 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sender_that_takes_its_time_holds_one_place_and_not_for_long() {
-    let node = Node::with(|config| {
-        config.limits.requests = 1;
-        config.limits.body_seconds = 2;
-    })
-    .await;
+/// Begins a body and does not go on.
+fn begin(node: &Node) -> TcpStream {
     let mut slow = TcpStream::connect(node.running.address).expect("it listens");
     write!(slow, "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{{")
         .expect("sent");
-    while !node.get("/metrics").await.1.contains("otklik_queue_batches 1\n") {}
-    let (status, code, _) = node.problem(node.post(SMS)).await;
-    assert_eq!((status, code.as_str()), (429, "too_many_requests"));
-
     slow.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
+    slow
+}
+
+/// That it was answered with 408.
+fn was_too_slow(mut slow: TcpStream) {
     let mut answer = [0; 12];
     slow.read_exact(&mut answer).expect("an answer");
     assert_eq!(&answer, b"HTTP/1.1 408");
-    assert_eq!(node.submit(SMS).await["accepted"], 1, "the place is free again");
-    assert_eq!(node.stop().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_takes_its_time_holds_a_place_not_for_long() {
+    let node = Node::with(|config| config.limits.body_seconds = 1).await;
+    was_too_slow(begin(&node));
+    while !node.get("/metrics").await.1.contains("otklik_queue_batches 0\n") {}
+    assert_eq!(node.stop().await, 0);
+}
+
+/// Slow senders in all places do not shut the door to others.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_all_places_are_taken_the_slowest_gives_way() {
+    let node = Node::with(|config| {
+        config.limits.requests = 2;
+        config.limits.body_seconds = 3600;
+    })
+    .await;
+    let slow = [begin(&node), begin(&node)];
+    while !node.get("/metrics").await.1.contains("otklik_queue_batches 2\n") {}
+    // Until they have had their second.
+    loop {
+        let answer = node.post(SMS).send().await.expect("an answer");
+        match answer.status().as_u16() {
+            200 => break,
+            status => assert_eq!(status, 429),
+        }
+        assert!(answer.headers().contains_key("retry-after"));
+    }
+    // One has given way, and the other does now that there are two again.
+    let third = begin(&node);
+    while !node.get("/metrics").await.1.contains("otklik_queue_batches 2\n") {}
+    assert_eq!(node.submit(SMS).await["accepted"], 1);
+    slow.into_iter().for_each(was_too_slow);
+    drop(third);
+    assert_eq!(node.stop().await, 2);
 }
 
 /// Bounds the memory of the door over all senders.

@@ -8,7 +8,8 @@ use dataflows::id::Id;
 use dataflows::tally::Spread;
 use dataflows::views::{PendingReason, Row, Scope};
 use otklik::config::Config;
-use otklik::http::{answers, listen::Bounded, live::Live, problem, routes};
+use otklik::http::listen::{self, Bounded};
+use otklik::http::{answers, live::Live, problem, routes};
 use otklik::views::{Bounds, Served};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value as Json, json};
@@ -47,7 +48,7 @@ pub async fn node(history_changes_max: usize, progress_interval: Duration) -> No
     let mut limits = Config::default().limits;
     limits.connections = CONNECTIONS_MAX;
     let listener = Bounded::new(listener, &limits);
-    tokio::spawn(axum::serve(listener, answers(app)).into_future());
+    tokio::spawn(listen::serve(listener, answers(app), CancellationToken::new()));
     Node { served, live, shutdown, url, client: Client::new() }
 }
 

@@ -266,6 +266,11 @@ async fn rows_are_told_as_they_were() {
         assert_eq!((&page["epoch"], &page["rows"][0]["order"]), (&json!(epoch), &json!(order)));
         assert_eq!(len(&page["rows"]), 1);
     }
+    // A view that had no rows then and has none now.
+    assert_eq!(
+        node.json("/v1/views/months?as_of=9").await,
+        json!({"epoch": 9, "rows": [], "next": null})
+    );
     for as_of in ["6", "12", "1970-01-01T00:00:00Z"] {
         node.problem(&format!("{path}?as_of={as_of}"), StatusCode::GONE, "forgotten").await;
     }

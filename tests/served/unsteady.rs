@@ -196,12 +196,26 @@ fn take(shared: &Shared, held: &mut Held, line: &[u8], wish: usize) {
     }
 }
 
+/// Counts the panics of the program itself: a node that is stopped in the middle of all this ends
+/// without one, for it would be its end by a signal.
+fn panics() -> Arc<AtomicUsize> {
+    let panics = Arc::new(AtomicUsize::new(0));
+    let (count, before) = (panics.clone(), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |info| {
+        let is_ours = info.location().is_some_and(|at| at.file().starts_with("src/"));
+        count.fetch_add(usize::from(is_ours), Relaxed);
+        before(info);
+    }));
+    panics
+}
+
 #[test]
 fn unsteady_readers_of_an_unsteady_node_hold_what_is_true() {
     let asked = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let disconnects = asked("OTKLIK_DISCONNECTS").unwrap_or(150) as usize;
     let seed = asked("OTKLIK_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("seed {seed}");
+    let panics = panics();
     let directory = tempfile::tempdir().expect("a directory");
     let port = {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -227,4 +241,5 @@ fn unsteady_readers_of_an_unsteady_node_hold_what_is_true() {
         started.elapsed(),
     );
     assert!(frames.load(Relaxed) > disconnects);
+    assert_eq!(panics.load(Relaxed), 0, "the node panicked");
 }

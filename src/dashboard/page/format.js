@@ -85,6 +85,12 @@ export function difference(from, to) {
 
 /** Time of day, by the reader's clock and zone. */
 export const time = (ms) => formats.value.time.format(ms);
+/** A moment since: the time of day and, where it was on another, the day. */
+export function lately(ms) {
+  const { time, moment } = formats.value;
+  const isToday = new Date(ms).toDateString() === new Date().toDateString();
+  return (isToday ? time : moment).format(ms);
+}
 /** The same without seconds. */
 export const minutes = (ms) => formats.value.minutes.format(ms);
 /** Day and time of an RFC 3339 text, by the reader's clock and zone. */

@@ -1,7 +1,7 @@
-// What comes in, by type of message, and what the node counts of itself (`GET /metrics`); and what
-// is refused, over the time the page has been open.
+// What comes in, by type of message and by who sends it (`GET /v1/sources`); what the node counts
+// of itself (`GET /metrics`); and what is refused, over the time the page has been open.
 
-import { signal } from "./vendor/signals-core.mjs";
+import { batch, signal } from "./vendor/signals-core.mjs";
 
 const READ_MS = 2000;
 const ANSWER_MS_MAX = 5000;
@@ -11,8 +11,15 @@ const REFUSALS_MS = 120_000;
 
 /** The node's metrics by name, and by name and label (`events_accepted{sms}`); null at first. */
 export const metrics = signal(null);
-/** By type of message: `{ type, count, perSecond, lastAt, line }`, most frequent first. */
-export const sources = signal([]);
+/**
+ * By type of message: `{ type, count, perSecond, lastAt, line }`, most frequent first; `count` is of
+ * today by the reader's clock, as far as the node was there; null at first.
+ */
+export const sources = signal(null);
+/** Of those that have a vendor: `{ type, vendor, others, count, perMinute, lastAt }`. */
+export const vendors = signal(null);
+/** From when on they are counted: since midnight or, where that is later, the node's start. */
+export const countedSince = signal(null);
 /** By code: how many were refused in each of the last stretches of two minutes, oldest first. */
 export const refusals = signal(new Map());
 
@@ -24,16 +31,37 @@ let stretchAt = null;
 /** Reads the metrics if it is time; `now` of `performance.now()`, `at` the node's time of day. */
 export async function readIntake(now, at) {
   if (readAt !== null && now - readAt < READ_MS) return;
-  const response = await fetch("/metrics", { signal: AbortSignal.timeout(ANSWER_MS_MAX) });
-  if (!response.ok) return; // the next time
-  const known = parse(await response.text());
+  const midnight = new Date(at).setHours(0, 0, 0, 0);
+  const from = new URLSearchParams({ from: new Date(midnight).toISOString() });
+  const answers = await Promise.all(["/metrics", `/v1/sources?${from}`].map((path) => {
+    return fetch(path, { signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+  }));
+  if (!answers.every(({ ok }) => ok)) return; // the next time
+  const [known, told] = await Promise.all([answers[0].text(), answers[1].json()]);
   const seconds = readAt === null ? null : (now - readAt) / 1000;
   readAt = now;
-  metrics.value = known;
-  sources.value = [...known]
-    .filter(([name]) => name.startsWith("events_accepted{"))
-    .map(([name, count]) => sourceOf(name.slice("events_accepted{".length, -1), count, seconds, at))
-    .sort((a, b) => b.count - a.count);
+  batch(() => {
+    metrics.value = parse(known);
+    hearSources(told, seconds);
+  });
+}
+
+function hearSources(told, seconds) {
+  const byType = new Map();
+  for (const { type, count, last_at_ms: lastAt } of told.sources) {
+    const known = byType.get(type) ?? { count: 0, lastAt: 0 };
+    byType.set(type, { count: known.count + count, lastAt: Math.max(known.lastAt, lastAt) });
+  }
+  sources.value = Array.from(byType, ([type, { count, lastAt }]) => {
+    return sourceOf(type, count, lastAt, seconds);
+  }).sort((a, b) => b.count - a.count);
+  vendors.value = told.sources
+    .filter(({ vendor, others }) => vendor !== null || others)
+    .map(({ type, vendor, others, count, last_minute: perMinute, last_at_ms: lastAt }) => {
+      return { type, vendor, others, count, perMinute, lastAt };
+    })
+    .sort((a, b) => b.count - a.count || b.lastAt - a.lastAt);
+  countedSince.value = told.since_ms;
 }
 
 /** Values by `name` or `name{label}`: what the page needs of the text format, and no more. */
@@ -48,13 +76,12 @@ function parse(text) {
   return known;
 }
 
-function sourceOf(type, count, seconds, at) {
+function sourceOf(type, count, lastAt, seconds) {
   const before = bySource.get(type);
-  // A node that was started again counts from nothing.
+  // A node that was started again counts from nothing, and so does a new day.
   const isOn = before !== undefined && seconds !== null && count >= before.count;
   const perSecond = isOn ? (count - before.count) / seconds : null;
   const line = isOn ? [...before.line, perSecond].slice(-POINTS) : [];
-  const lastAt = perSecond > 0 ? at : (before?.lastAt ?? null);
   const source = { type, count, perSecond, lastAt, line };
   bySource.set(type, source);
   return source;

@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::frame::{Frame, write_changes};
 use super::seats::Seat;
-use crate::http::Shared;
 use crate::http::problem::Problem;
+use crate::http::{Shared, aside};
 use crate::views::digest::Digest;
 use crate::views::row_json::{write_integer, write_row};
 use crate::views::{Filter, Lost, Position, Rows, Step, Subscription, Table};
@@ -135,7 +135,7 @@ impl Follower {
             Phase::Ended => return None,
             // It has no whole snapshot, so no position to go on from.
             _ if !is_whole && self.shared.live.shutdown.is_cancelled() => {
-                Frame { id: None, ..Frame::end(self.told, "stopping") }
+                Frame::end(self.told, "stopping").without_id()
             }
             Phase::Lost(epoch, lost) => {
                 self.restart().await;
@@ -179,9 +179,8 @@ impl Follower {
         }
         data.extend_from_slice(format!(",\"last\":{is_last},\"rows\":").as_bytes());
         data.extend_from_slice(&rows);
-        data.push(b'}');
         self.phase = if is_last { Phase::Following } else { Phase::Snapshot(parts) };
-        Frame { event: "snapshot", id: is_last.then_some(position), data }
+        Frame::snapshot(is_last.then_some(position), data)
     }
 
     /// Waits for something to say.
@@ -212,7 +211,7 @@ impl Follower {
                     if !changes.is_empty() {
                         self.seat.merged(merged - 1);
                         let position = self.subscription.position();
-                        return Frame::changes(self.told, position, merged, &changes);
+                        return Frame::changes(self.told, position, merged, changes);
                     }
                     // Who is far behind and sees little of it lets others have the thread.
                     tokio::task::consume_budget().await;
@@ -266,10 +265,8 @@ async fn begin(shared: &Shared, wish: &Wish) -> Result<(Subscription, Phase), Pr
         Begin::AsOf(epoch) => {
             wait_for(shared, epoch).await;
             let served = Arc::clone(&shared.served);
-            let table = tokio::task::spawn_blocking(move || served.table_at(view, epoch)).await;
-            let table =
-                table.expect("it does not panic").ok_or_else(|| forgotten(shared, epoch))?;
-            (epoch, table)
+            let table = aside(move || served.table_at(view, epoch)).await?;
+            (epoch, table.ok_or_else(|| forgotten(shared, epoch))?)
         }
         Begin::After(epoch, digest) => {
             let snapshot = shared.snapshot().await?;

@@ -1,7 +1,7 @@
 //! The frames of a live stream, whichever way they travel.
 //!
 //! A frame is an event's name, an id where a reader may go on after it, and one JSON object. What an
-//! epoch changed is written once for all readers with the same filter.
+//! epoch changed is written once for all readers with the same filter, and not copied for each.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,9 @@ use crate::views::{Change, ChangeSet, Filter, Lost, Position};
 
 /// Epochs whose changes are kept as they were written: those that readers who keep up are in.
 const EPOCHS_KEPT: usize = 4;
+/// Bytes of changes from which on they are passed on as a piece of their own: fewer are sooner
+/// copied than written to a socket apart.
+const SHARED_BYTES_MIN: usize = 4 << 10;
 /// Filters for which an epoch's changes are kept; those of more are written for each reader.
 const FILTERS_KEPT: usize = 256;
 
@@ -24,8 +27,10 @@ pub struct Frame {
     pub event: &'static str,
     /// Where a reader is that has taken it in; none within a snapshot and where it must begin anew.
     pub id: Option<Position>,
-    /// One JSON object on one line.
-    pub data: Vec<u8>,
+    /// One JSON object on one line, as far as the changes and the brace at its end.
+    head: Vec<u8>,
+    /// The changes, as all readers of the filter get them; empty where the head has all.
+    changes: Bytes,
 }
 
 /// How frames travel.
@@ -39,36 +44,48 @@ pub enum Wire {
 
 impl Frame {
     /// `{"epoch":…,"after":…,"merged":…,"changes":…}`: what changed since the position `after`.
-    pub fn changes(after: Position, id: Position, merged: usize, changes: &[u8]) -> Frame {
-        let mut data = open(id.epoch);
-        write_after(after, &mut data);
-        data.extend_from_slice(b",\"merged\":");
-        write_integer(merged as i64, &mut data);
-        data.extend_from_slice(b",\"changes\":");
-        data.extend_from_slice(changes);
-        Frame { event: "changes", id: Some(id), data: close(data) }
+    pub fn changes(after: Position, id: Position, merged: usize, changes: Bytes) -> Frame {
+        let mut head = open(id.epoch);
+        write_after(after, &mut head);
+        head.extend_from_slice(b",\"merged\":");
+        write_integer(merged as i64, &mut head);
+        head.extend_from_slice(b",\"changes\":");
+        Frame { event: "changes", id: Some(id), head, changes }
+    }
+
+    /// A part of a snapshot: `head`, which lacks the brace at its end; with an id where it is the
+    /// last.
+    pub fn snapshot(id: Option<Position>, head: Vec<u8>) -> Frame {
+        Frame { event: "snapshot", id, head, changes: Bytes::new() }
     }
 
     /// `{"epoch":…,"after":…}`: nothing changed since.
     pub fn progress(after: Position, id: Position) -> Frame {
-        let mut data = open(id.epoch);
-        write_after(after, &mut data);
-        Frame { event: "progress", id: Some(id), data: close(data) }
+        let mut head = open(id.epoch);
+        write_after(after, &mut head);
+        Frame { event: "progress", id: Some(id), head, changes: Bytes::new() }
     }
 
     /// `{"epoch":…,"reason":…}`: the reader cannot go on from this epoch, and a snapshot follows.
     pub fn lagged(epoch: Epoch, lost: Lost) -> Frame {
-        Frame { event: "lagged", id: None, data: with_reason(epoch, lost.as_str()) }
+        let head = with_reason(epoch, lost.as_str());
+        Frame { event: "lagged", id: None, head, changes: Bytes::new() }
     }
 
     /// `{"epoch":…,"reason":…}`: the last frame.
     pub fn end(id: Position, reason: &'static str) -> Frame {
-        Frame { event: "end", id: Some(id), data: with_reason(id.epoch, reason) }
+        let head = with_reason(id.epoch, reason);
+        Frame { event: "end", id: Some(id), head, changes: Bytes::new() }
     }
 
-    /// Writes it as it travels.
-    pub fn write(&self, wire: Wire, out: &mut Vec<u8>) {
-        match wire {
+    /// The same where there is nothing to go on from.
+    pub fn without_id(self) -> Frame {
+        Frame { id: None, ..self }
+    }
+
+    /// As it travels, in pieces, after what is in `out` already.
+    pub fn pieces(self, wire: Wire, mut out: Vec<u8>) -> impl Iterator<Item = Bytes> {
+        let end: &'static [u8] = match wire {
             Wire::Events => {
                 out.extend_from_slice(b"event: ");
                 out.extend_from_slice(self.event.as_bytes());
@@ -79,18 +96,36 @@ impl Frame {
                     None => {}
                 }
                 out.extend_from_slice(b"\ndata: ");
-                out.extend_from_slice(&self.data);
-                out.extend_from_slice(b"\n\n");
+                b"}\n\n"
             }
             Wire::Lines => {
-                self.write_object(None, out);
-                out.push(b'\n');
+                self.open_object(None, &mut out);
+                b"}}\n"
             }
-        }
+        };
+        out.extend_from_slice(&self.head);
+        let rest = if self.changes.len() < SHARED_BYTES_MIN {
+            out.extend_from_slice(&self.changes);
+            out.extend_from_slice(end);
+            None
+        } else {
+            Some([self.changes, Bytes::from_static(end)])
+        };
+        std::iter::once(Bytes::from(out)).chain(rest.into_iter().flatten())
     }
 
-    /// Writes `{"name":…,"event":…,"id":…,"data":…}`; without `name` or `id` where there is none.
-    pub fn write_object(&self, name: Option<&str>, out: &mut Vec<u8>) {
+    /// `{"name":…,"event":…,"id":…,"data":…}`; without `id` where there is none.
+    pub fn object(&self, name: &str) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.head.len() + self.changes.len() + 256);
+        self.open_object(Some(name), &mut out);
+        for piece in [&self.head[..], &self.changes, b"}}"] {
+            out.extend_from_slice(piece);
+        }
+        out
+    }
+
+    /// As far as the data.
+    fn open_object(&self, name: Option<&str>, out: &mut Vec<u8>) {
         out.push(b'{');
         if let Some(name) = name {
             out.extend_from_slice(b"\"name\":");
@@ -102,8 +137,6 @@ impl Frame {
             out.extend_from_slice(format!("\"id\":\"{id}\",").as_bytes());
         }
         out.extend_from_slice(b"\"data\":");
-        out.extend_from_slice(&self.data);
-        out.push(b'}');
     }
 }
 
@@ -111,17 +144,12 @@ fn open(epoch: Epoch) -> Vec<u8> {
     format!("{{\"epoch\":{epoch}").into_bytes()
 }
 
-fn close(mut data: Vec<u8>) -> Vec<u8> {
-    data.push(b'}');
-    data
-}
-
 fn write_after(after: Position, data: &mut Vec<u8>) {
     data.extend_from_slice(format!(",\"after\":\"{after}\"").as_bytes());
 }
 
 fn with_reason(epoch: Epoch, reason: &str) -> Vec<u8> {
-    format!("{{\"epoch\":{epoch},\"reason\":\"{reason}\"}}").into_bytes()
+    format!("{{\"epoch\":{epoch},\"reason\":\"{reason}\"").into_bytes()
 }
 
 /// `[{"op":…,"key":…,"row":…}]`; the row of a delete is null. Nothing where there are no changes.
@@ -183,6 +211,34 @@ impl Written {
             && by_filter.len() < FILTERS_KEPT
         {
             by_filter.insert(filter.clone(), written);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether its changes are copied or passed on, a frame is the same bytes.
+    #[test]
+    fn a_frame_is_the_same_in_one_piece_or_several() {
+        let at = |epoch| Position { epoch, digest: Default::default() };
+        let (after, id) = (at(1).to_string(), at(2).to_string());
+        for length in [10, SHARED_BYTES_MIN - 1, SHARED_BYTES_MIN, 100_000] {
+            let changes = format!("[{}]", "x".repeat(length - 2));
+            let frame = Frame::changes(at(1), at(2), 1, Bytes::from(changes.clone()));
+            let data = format!(r#"{{"epoch":2,"after":"{after}","merged":1,"changes":{changes}}}"#);
+            let whole = |wire| -> (usize, String) {
+                let pieces: Vec<Bytes> = frame.clone().pieces(wire, b"retry: 1\n".into()).collect();
+                (pieces.len(), String::from_utf8(pieces.concat()).expect("text"))
+            };
+            let pieces = if length < SHARED_BYTES_MIN { 1 } else { 3 };
+            let events = format!("retry: 1\nevent: changes\nid: {id}\ndata: {data}\n\n");
+            assert_eq!(whole(Wire::Events), (pieces, events));
+            let object = format!(r#""event":"changes","id":"{id}","data":{data}}}"#);
+            assert_eq!(whole(Wire::Lines), (pieces, format!("retry: 1\n{{{object}\n")));
+            let named = String::from_utf8(frame.object("a")).expect("text");
+            assert_eq!(named, format!(r#"{{"name":"a",{object}"#));
         }
     }
 }

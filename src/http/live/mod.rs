@@ -112,10 +112,11 @@ pub(super) async fn follow(
         Wire::Events => format!("retry: {RETRY_MS}\n").into_bytes(),
         Wire::Lines => Vec::new(),
     };
-    let frames = stream::unfold((follower, opening), move |(mut follower, mut out)| async move {
-        follower.next().await?.write(wire, &mut out);
-        Some((Ok::<_, Infallible>(Bytes::from(out)), (follower, Vec::new())))
+    let frames = stream::unfold((follower, opening), move |(mut follower, out)| async move {
+        let pieces = follower.next().await?.pieces(wire, out);
+        Some((stream::iter(pieces.map(Ok::<Bytes, Infallible>)), (follower, Vec::new())))
     });
+    let frames = frames.flatten();
     let content_type = match wire {
         Wire::Events => "text/event-stream",
         Wire::Lines => "application/x-ndjson",

@@ -182,9 +182,7 @@ impl Session {
             self.frames.remove(name);
             self.windows.remove(name);
         }
-        let mut text = Vec::with_capacity(frame.data.len() + 128);
-        frame.write_object(Some(name), &mut text);
-        String::from_utf8(text).expect("JSON is UTF-8")
+        String::from_utf8(frame.object(name)).expect("JSON is UTF-8")
     }
 }
 

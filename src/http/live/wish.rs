@@ -13,7 +13,7 @@ use crate::views::{Filter, Position};
 pub fn of_request(request: &mut Request, headers: &HeaderMap) -> Result<Wish, Problem> {
     // A browser that reconnects sends the header, and the parameters it began with once more.
     let header = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let [after, last_event_id] = ["after", "last_event_id"].map(|name| request.take(name));
+    let (after, last_event_id) = (request.take("after"), request.take("last_event_id"));
     let after = header.filter(|id| !id.is_empty()).or(after).or(last_event_id);
     let begin = begin(after.as_deref(), request.number("as_of")?)?;
     let snapshot = request.flag("snapshot")?.unwrap_or(true);

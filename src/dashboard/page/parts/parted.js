@@ -13,7 +13,8 @@ export function Parted({ name, rows }) {
   return html`
     <table class="plain parted">
       <thead><tr>
-        <th scope="col">${name}</th><th scope="col" colspan="2">R</th>
+        <th scope="col">${name}</th>
+        <td class="wide-cell"></td><th scope="col">R</th>
         <th scope="col" title=${say.columns.kAbout}>K</th>
         <th scope="col" title=${say.columns.nAbout}>N</th>
       </tr></thead>

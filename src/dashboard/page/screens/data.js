@@ -4,9 +4,9 @@
 import { signal } from "../vendor/signals-core.mjs";
 import { useEffect } from "../vendor/hooks.mjs";
 import { useView } from "../figures.js";
-import { NONE, bytes, integer, time } from "../format.js";
+import { NONE, bytes, integer, lately } from "../format.js";
 import { html } from "../html.js";
-import { metrics, refusals, sources } from "../intake.js";
+import { metrics, refusals, sources, vendors } from "../intake.js";
 import { status } from "../status.js";
 import { words } from "../words.js";
 import { RateChart } from "../parts/chart.js";
@@ -15,6 +15,7 @@ import { Icon } from "../parts/icons.js";
 import { Bar, Spark } from "../parts/spark.js";
 import { Totals } from "../parts/totals.js";
 import { Fact } from "../parts/value.js";
+import { CountedSince } from "./overview.js";
 
 export function Data() {
   const say = words();
@@ -22,7 +23,7 @@ export function Data() {
     <div class="screen-head"><h1>${say.screens.data}</h1></div>
     <div class="grid data">
       <${Totals} />
-      <div class="stack"><${Refused} /><${Pending} /><${Subscribers} /></div>
+      <div class="stack"><${Refused} /><${Pending} /><${Vendors} /><${Subscribers} /></div>
       <div class="stack"><${Nodes} /><${Sources} /></div>
     </div>
   `;
@@ -44,7 +45,8 @@ function Refused() {
         <table class="plain">
           <thead><tr>
             <th scope="col">${say.code}</th>
-            <th scope="col" colspan="2">${say.count}</th>
+            <td class="wide-cell"></td>
+            <th scope="col">${say.count}</th>
             <th scope="col" class="aside" title=${say.overTimeAbout}>${say.overTime}</th>
           </tr></thead>
           <tbody>
@@ -88,7 +90,8 @@ function Pending() {
       ${rows.length > 0 && html`
         <table class="plain">
           <thead><tr>
-            <th scope="col">${say.reason}</th><th scope="col" colspan="2">${say.count}</th>
+            <th scope="col">${say.reason}</th>
+            <td class="wide-cell"></td><th scope="col">${say.count}</th>
           </tr></thead>
           <tbody>
             ${rows.map(({ reason, count }) => html`
@@ -112,27 +115,65 @@ function Sources() {
     <section class="card" aria-labelledby="sources-title">
       <h2 id="sources-title">${say.sources}</h2>
       <p class="about">${say.sourcesAbout}</p>
-      ${sources.value.length === 0 && html`
-        <p class="empty">${metrics.value === null ? "…" : say.noSources}</p>
+      <${CountedSince} />
+      ${!sources.value?.length && html`
+        <p class="empty">${sources.value === null ? "…" : say.noSources}</p>
       `}
       <table class="plain">
         <thead><tr>
-          <th scope="col">${say.message}</th><th scope="col">${say.sinceStart}</th>
+          <th scope="col">${say.message}</th>
+          <th scope="col" title=${say.todayAbout}>${say.today}</th>
           <th scope="col">${say.perSecond}</th><th scope="col">${say.lastSeen}</th>
           <th scope="col" class="aside">${say.twoMinutes}</th>
         </tr></thead>
         <tbody>
-          ${sources.value.map(({ type, count, perSecond, lastAt, line }) => html`
+          ${(sources.value ?? []).map(({ type, count, perSecond, lastAt, line }) => html`
             <tr key=${type}>
               <th scope="row">${say.types[type] ?? type}</th>
               <td>${integer(count)}</td>
               <td>${perSecond === null ? "…" : integer(Math.round(perSecond))}</td>
-              <td>${lastAt === null ? say.notSeen : time(lastAt)}</td>
+              <td>${lately(lastAt)}</td>
               <td class="aside"><${Spark} values=${line} least=${0} /></td>
             </tr>
           `)}
         </tbody>
       </table>
+    </section>
+  `;
+}
+
+/** Who sends what: how much today and in the last minute, and when the last came. */
+function Vendors() {
+  const say = words();
+  const rows = vendors.value;
+  return html`
+    <section class="card" aria-labelledby="vendors-title">
+      <h2 id="vendors-title">${say.vendors}</h2>
+      <p class="about">${say.vendorsAbout}</p>
+      ${!rows?.length && html`<p class="empty">${rows === null ? "…" : say.noVendors}</p>`}
+      ${rows?.length > 0 && html`
+        <div class="scroll short" tabindex="0" role="group" aria-label=${say.vendors}>
+          <table class="plain">
+            <thead><tr>
+              <th scope="col">${say.vendor}</th>
+              <th scope="col" title=${say.todayAbout}>${say.today}</th>
+              <th scope="col">${say.perMinute}</th><th scope="col">${say.lastSeen}</th>
+            </tr></thead>
+            <tbody>
+              ${rows.map(({ type, vendor, others, count, perMinute, lastAt }) => html`
+                <tr key=${`${type} ${vendor}`}>
+                  <th scope="row">
+                    ${others ? say.otherVendors : vendor}
+                    ${" "}<small>${say.types[type] ?? type}</small>
+                  </th>
+                  <td>${integer(count)}</td><td>${integer(perMinute)}</td>
+                  <td>${lately(lastAt)}</td>
+                </tr>
+              `)}
+            </tbody>
+          </table>
+        </div>
+      `}
     </section>
   `;
 }
@@ -171,6 +212,7 @@ function Nodes() {
         <p class="about rules" title=${say.rulesAbout}>
           ${say.rules}: ${say.rulesOf(node.rules.integral, node.rules.attribution)}
         </p>
+        <p class="about"><a href="/docs">${say.api}</a></p>
         <h3>${say.chart}</h3>
         <${RateChart} />
       `}

@@ -2,9 +2,9 @@
 
 import { isNarrow } from "../choices.js";
 import { second, totals, useView } from "../figures.js";
-import { NONE, integer, mean, percent, share, signed, time } from "../format.js";
+import { NONE, integer, mean, minutes, percent, share, signed, time } from "../format.js";
 import { html } from "../html.js";
-import { metrics, sources } from "../intake.js";
+import { countedSince, sources } from "../intake.js";
 import { RATINGS_MIN, changesCount, movers, news } from "../movers.js";
 import { nameOf, namesTurn, regionName } from "../names.js";
 import { query, to, toFigure } from "../route.js";
@@ -100,11 +100,11 @@ function Managers() {
   `;
 }
 
-/** What comes in: per second, and by channel since the node was started. */
+/** What comes in: per second, and today by channel. */
 function Intake() {
   const say = words();
   const channels = ["sms", "survey", "kiosk", "epgu", "site"];
-  const known = channels.map((type) => sources.value.find((source) => source.type === type));
+  const known = channels.map((type) => sources.value?.find((source) => source.type === type));
   const most = Math.max(1, ...known.map((source) => source?.count ?? 0));
   return html`
     <section class="card intake" aria-labelledby="intake-title">
@@ -113,7 +113,9 @@ function Intake() {
       <table class="plain">
         <caption class="unseen">${say.byChannel}</caption>
         <thead><tr>
-          <th scope="col">${say.channel}</th><th scope="col" colspan="2">${say.sinceStart}</th>
+          <th scope="col">${say.channel}</th>
+          <td class="wide-cell"></td>
+          <th scope="col" title=${say.todayAbout}>${say.today}</th>
           <th scope="col">${say.perSecond}</th>
         </tr></thead>
         <tbody>
@@ -123,17 +125,25 @@ function Intake() {
               <td class="wide-cell">
                 <${Bar} part=${known[at]?.count ?? 0} whole=${most} kind="counted" />
               </td>
-              <td>${metrics.value === null ? "…" : integer(known[at]?.count ?? 0)}</td>
-              <td>${metrics.value === null ? "…" : perSecond(known[at])}</td>
+              <td>${sources.value === null ? "…" : integer(known[at]?.count ?? 0)}</td>
+              <td>${sources.value === null ? "…" : perSecond(known[at])}</td>
             </tr>
           `)}
         </tbody>
       </table>
+      <${CountedSince} />
       <p class="about">
         ${say.acceptedAll} <b>${totals.value === null ? "…" : integer(totals.value.accepted)}</b>
       </p>
     </section>
   `;
+}
+
+/** That the node was started after midnight, and what came before is not in its counts. */
+export function CountedSince() {
+  const since = countedSince.value;
+  if (since === null || since === new Date(since).setHours(0, 0, 0, 0)) return null;
+  return html`<p class="about" id="counted-since">${words().countedSince(minutes(since))}</p>`;
 }
 
 /** What a source sends; a type of message that never came has no count. */
@@ -175,7 +185,8 @@ function ByMean({ agency }) {
       <table class="plain">
         <thead><tr>
           <th scope="col" class="place">${say.place}</th>
-          <th scope="col">${say.agency}</th><th scope="col" colspan="2">${say.columns.mean}</th>
+          <th scope="col">${say.agency}</th>
+          <td class="wide-cell"></td><th scope="col">${say.columns.mean}</th>
           <th scope="col" title=${say.movedAbout}>${say.moved}</th>
         </tr></thead>
         <tbody>
