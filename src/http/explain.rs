@@ -24,6 +24,7 @@ use super::problem::{self, Problem};
 use super::request::{Request, ViewQuery};
 use super::values::{day, required, values};
 use crate::ask::{self, NotTheRow};
+use crate::mesh::Mesh;
 use crate::node::supervise::{NoAnswer, Reply, Supervisor};
 use crate::rules::Rules;
 use crate::views::{Served, Snapshot, Table};
@@ -35,6 +36,8 @@ pub struct Asking {
     pub served: Arc<Served>,
     /// For the worker.
     pub supervisor: Arc<Supervisor>,
+    /// For the workers of others, if there are any.
+    pub mesh: Option<Arc<Mesh>>,
     /// Milliseconds in an epoch.
     pub epoch_ms: u64,
     /// The rules in force, which every explanation says.
@@ -60,7 +63,7 @@ impl Asking {
     /// # Errors
     /// 503 where it does not answer now.
     pub async fn ask(&self, ask: Ask) -> Result<Reply, Problem> {
-        self.supervisor.ask(ask).await.map_err(|error| {
+        self.supervisor.ask(self.mesh.as_deref(), ask).await.map_err(|error| {
             let code = match error {
                 NoAnswer::NotReady => "not_ready",
                 NoAnswer::Lost => "worker_lost",

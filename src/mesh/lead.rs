@@ -1,12 +1,13 @@
 //! What the first node does for all: tells the epoch, and begins and ends generations.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dataflows::ask::{Answer, Ask};
 use dataflows::calendar::Hour;
 use dataflows::domain::Epoch;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::{Begin, Down, Ready, Standing, Up, hello};
 use crate::clock;
-use crate::node::supervise::wait_before;
+use crate::node::supervise::{Asker, wait_before};
 use crate::protocol;
 
 /// How often it is looked whether anything is due.
@@ -81,6 +82,10 @@ struct State {
     ended: u64,
     error: Option<String>,
     retry_at: Instant,
+    /// Questions that wait for the next epoch, and what nodes have answered to those before: how
+    /// many have, and their sum.
+    questions: Vec<(Asker, Ask)>,
+    answers: HashMap<Asker, (usize, Box<Answer>)>,
     /// Of connections.
     links: u64,
 }
@@ -115,6 +120,8 @@ impl Leader {
             ended: 0,
             error: None,
             retry_at: Instant::now(),
+            questions: Vec::new(),
+            answers: HashMap::new(),
             links: 0,
         };
         Leader { silent, told, state: Mutex::new(state), changed: Condvar::new() }
@@ -127,11 +134,17 @@ impl Leader {
         state.untold.push((epoch, hour));
     }
 
-    /// The first node's log has closed everything below `epoch`, and so shall all.
-    pub fn pace(&self, epoch: Epoch) {
+    /// The questions that are to be answered as of the next epoch that is closed.
+    pub fn questions(&self) -> Vec<(Asker, Ask)> {
+        std::mem::take(&mut self.state().questions)
+    }
+
+    /// The first node's log has closed everything below `epoch`, and so shall all; and answer these
+    /// questions as of that.
+    pub fn pace(&self, epoch: Epoch, questions: Vec<(Asker, Ask)>) {
         let mut state = self.state();
         let hours = std::mem::take(&mut state.untold);
-        state.to_all(&Down::Pace(epoch, hours));
+        state.to_all(&Down::Pace(epoch, hours, questions));
     }
 
     /// Begins what can begin, and tells how all stand, for as long as the process lives.
@@ -217,6 +230,8 @@ impl Leader {
                     state.end(&format!("node {process}: {reason}"));
                 }
                 Up::Started(_) | Up::Ended(..) => {}
+                Up::Ask(number, ask) => state.questions.push(((process, number), ask)),
+                Up::Answer(asker, answer) => state.answer(asker, answer),
                 Up::Beat(standing) => {
                     self.told.at_least(standing.epoch);
                     state.members[process].standing = Some((standing, Instant::now()));
@@ -304,9 +319,26 @@ impl State {
         self.ended += 1;
         self.error = Some(reason.to_owned());
         self.retry_at = Instant::now() + wait_before(self.failures, AGAIN_MAX);
+        // Who asked is told by its own worker's end.
+        self.questions.clear();
+        self.answers.clear();
         // Whoever is ready says so once more: its worker of this generation may still live.
         self.members.iter_mut().for_each(|member| member.ready = None);
         self.to_all(&Down::End(self.generation, reason.to_owned()));
+    }
+
+    /// A node has answered its part of a question; the last one completes it.
+    fn answer(&mut self, asker: Asker, part: Box<Answer>) {
+        let (count, answer) = self.answers.entry(asker).or_default();
+        *count += 1;
+        answer.add(*part);
+        if *count == self.members.len()
+            && let Some((_, answer)) = self.answers.remove(&asker)
+            && let Some((_, link)) = &self.members[asker.0].link
+        {
+            // One that is gone does not wait for it.
+            let _ = link.send(Down::Answer(asker.1, answer));
+        }
     }
 
     fn to_all(&self, down: &Down) {

@@ -25,6 +25,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dataflows::ask::{Answer, Ask};
 use dataflows::calendar::Hour;
 use dataflows::domain::Epoch;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::node::commit::Work;
 use crate::node::status::Status;
-use crate::node::supervise::Supervisor;
+use crate::node::supervise::{Asker, Supervisor};
 use crate::protocol::{self, Seat};
 use hello::{HelloError, Identity, Purpose};
 use lead::{Leader, Roster};
@@ -59,6 +60,10 @@ pub enum Up {
     Ended(u64, String),
     /// How it stands.
     Beat(Standing),
+    /// A question to the workers of all, by its number there.
+    Ask(u64, Ask),
+    /// Its worker's part of the answer.
+    Answer(Asker, Box<Answer>),
 }
 
 /// What the first node must know of a node to begin a generation.
@@ -126,8 +131,11 @@ impl Standing {
 pub enum Down {
     /// A generation begins: connect, and start the worker.
     Begin(Begin),
-    /// Everything below this epoch is to be closed, and these hours were told since the last time.
-    Pace(Epoch, Vec<(Epoch, Hour)>),
+    /// Everything below this epoch is to be closed; these hours were told since the last time; and
+    /// these questions are to be answered as of this epoch.
+    Pace(Epoch, Vec<(Epoch, Hour)>, Vec<(Asker, Ask)>),
+    /// The answer of all to a question of this node.
+    Answer(u64, Box<Answer>),
     /// The generation is over for all, and why.
     End(u64, String),
     /// How all nodes stand.
@@ -317,6 +325,16 @@ impl Mesh {
         self.say(&Up::Ended(generation, reason.to_owned()));
     }
 
+    /// Puts a question to the workers of all nodes.
+    pub fn ask(&self, number: u64, ask: Ask) {
+        self.say(&Up::Ask(number, ask));
+    }
+
+    /// This node's part of an answer.
+    pub fn answer(&self, asker: Asker, answer: Answer) {
+        self.say(&Up::Answer(asker, Box::new(answer)));
+    }
+
     /// How all nodes stand, as the first node has told last; none while it is away.
     pub fn roster(&self) -> Option<Roster> {
         let is_linked = self.link().is_some();
@@ -487,10 +505,17 @@ impl Mesh {
                     state.begin = Some(begin);
                     self.changed.notify_all();
                 }
-                Ok(Some(Down::Pace(epoch, hours))) => {
+                Ok(Some(Down::Answer(number, answer))) => {
+                    self.supervisor.answered(number, *answer);
+                }
+                Ok(Some(Down::Pace(epoch, hours, questions))) => {
                     self.supervisor.hours(&hours);
                     self.told.at_least(epoch);
+                    // The first node's log has closed this epoch, and knows the questions.
                     if self.leader.is_none() {
+                        for (asker, ask) in questions {
+                            self.supervisor.asked_by(asker, epoch, ask);
+                        }
                         self.told.follow(true);
                         // A queue that is full is being worked off, and this is looked at then.
                         let _ = self.log.try_send(Work::Pace);

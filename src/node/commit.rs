@@ -269,9 +269,13 @@ impl LogThread<'_> {
         let idle = if self.post.mesh.is_some() { Duration::ZERO } else { IDLE };
         let due = self.dirty || self.closed_at.elapsed() >= idle;
         if due && epoch > self.latest.max(self.open) {
+            let questions = self.leader().map(Leader::questions).unwrap_or_default();
+            for (asker, ask) in &questions {
+                self.post.supervisor.asked_by(*asker, epoch, ask.clone());
+            }
             self.close(epoch);
             if let Some(leader) = self.leader() {
-                leader.pace(epoch);
+                leader.pace(epoch, questions);
             }
         }
         Ok(())

@@ -198,6 +198,7 @@ pub async fn start(config: Config, program: PathBuf) -> Result<Running, NodeErro
     let asking = Asking {
         served: Arc::clone(&served),
         supervisor: Arc::clone(&supervisor),
+        mesh: mesh.clone(),
         epoch_ms: config.epoch_ms,
         rules: config.rules.clone(),
     };

@@ -76,9 +76,11 @@ struct State {
     /// Whether the present worker has reported an epoch, and can be asked.
     answers: bool,
     /// The questions it is still to be told.
-    questions: VecDeque<(u64, Ask)>,
+    questions: VecDeque<Question>,
+    /// Whose they are that it was told, where they are of a cluster.
+    told: HashMap<u64, Asker>,
     /// Who waits for which answer.
-    waiting: HashMap<u64, oneshot::Sender<Reply>>,
+    waiting: HashMap<u64, Waiting>,
     /// The number of the next question.
     next_question: u64,
     /// Whether somebody waits for the next [`Moment`], and the one that is there for him.
@@ -99,6 +101,25 @@ pub struct Moment {
     pub drawn: Vec<Row>,
     /// The digests of all rows.
     pub chain: Chain,
+}
+
+/// Who asked in a cluster: the number of the node, and that of the question there.
+pub type Asker = (usize, u64);
+
+/// Something to ask the worker.
+#[derive(Debug)]
+struct Question {
+    /// Its number, or who asked in a cluster, and the `upper` as of which all workers answer.
+    of: Result<u64, (Asker, Epoch)>,
+    ask: Ask,
+}
+
+/// Somebody who waits for an answer.
+#[derive(Debug)]
+struct Waiting {
+    reply: oneshot::Sender<Reply>,
+    /// The rows as of which this node's own part of the answer is, once that is there.
+    rows: Option<Snapshot>,
 }
 
 /// An answer, and all rows at its epoch.
@@ -166,6 +187,7 @@ impl Default for Supervisor {
             lost: None,
             answers: false,
             questions: VecDeque::new(),
+            told: HashMap::new(),
             waiting: HashMap::new(),
             next_question: 0,
             wanted: false,
@@ -205,33 +227,57 @@ impl Supervisor {
         self.lock().asked
     }
 
-    /// Asks the worker, and waits for what it says; the rows are those of the same epoch.
+    /// Asks the worker, in a cluster those of all nodes, and waits for what they say; the rows are
+    /// those of the same epoch.
     ///
     /// # Errors
     /// [`NoAnswer`]; asking again later may help.
-    pub async fn ask(&self, ask: Ask) -> Result<Reply, NoAnswer> {
-        let waiting = {
+    pub async fn ask(&self, mesh: Option<&Mesh>, ask: Ask) -> Result<Reply, NoAnswer> {
+        let (number, waiting) = {
             let mut state = self.lock();
             if !state.answers {
                 return Err(NoAnswer::NotReady);
             }
             // Who has gone away waits no more.
-            state.waiting.retain(|_, reply| !reply.is_closed());
+            state.waiting.retain(|_, waiting| !waiting.reply.is_closed());
             if state.waiting.len() >= QUESTIONS_MAX {
                 return Err(NoAnswer::TooMany);
             }
             let number = state.next_question;
             state.next_question += 1;
             let (reply, waiting) = oneshot::channel();
-            state.waiting.insert(number, reply);
-            state.questions.push_back((number, ask));
-            waiting
+            state.waiting.insert(number, Waiting { reply, rows: None });
+            if mesh.is_none() {
+                state.questions.push_back(Question { of: Ok(number), ask: ask.clone() });
+            }
+            (number, waiting)
         };
-        self.changed.notify_all();
+        match mesh {
+            // It comes back with an epoch, as of which everybody answers.
+            Some(mesh) => mesh.ask(number, ask),
+            None => self.changed.notify_all(),
+        }
         match tokio::time::timeout(ANSWER_WAIT, waiting).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(_)) => Err(NoAnswer::Lost),
             Err(_) => Err(NoAnswer::Late),
+        }
+    }
+
+    /// Somebody in the cluster asks, as of `upper`, which the log has not closed yet.
+    pub fn asked_by(&self, asker: Asker, upper: Epoch, ask: Ask) {
+        let mut state = self.lock();
+        if state.answers {
+            state.questions.push_back(Question { of: Err((asker, upper)), ask });
+        }
+    }
+
+    /// All nodes have answered this question.
+    pub fn answered(&self, number: u64, answer: Answer) {
+        let waiting = self.lock().waiting.remove(&number);
+        if let Some(Waiting { reply, rows: Some(rows) }) = waiting {
+            // Who asked may have gone away.
+            let _ = reply.send(Reply { answer, rows });
         }
     }
 
@@ -240,6 +286,7 @@ impl Supervisor {
         let mut state = self.lock();
         state.answers = false;
         state.questions.clear();
+        state.told.clear();
         state.waiting.clear();
     }
 
@@ -448,10 +495,27 @@ impl Supervisor {
             if state.stopping {
                 return Next::Stop;
             }
-            if let Some((number, ask)) = state.questions.pop_front() {
+            let closed = state.asked;
+            let is_due = |question: &mut Question| match question.of {
+                Ok(_) => true,
+                Err((_, upper)) => closed.is_some_and(|closed| closed >= upper),
+            };
+            if let Some(Question { of, ask }) = state.questions.pop_front_if(is_due) {
+                let number = of.unwrap_or_else(|(asker, _)| {
+                    let number = state.next_question;
+                    state.next_question += 1;
+                    state.told.insert(number, asker);
+                    number
+                });
                 return Next::Ask(number, ask);
             }
-            if let Some((end, closing)) = state.latest
+            // A question waits for the epoch that it is about to be closed by itself.
+            let upper = state.questions.front().and_then(|question| question.of.as_ref().err());
+            let upper = upper.map_or(Epoch::MAX, |(_, upper)| *upper);
+            let latest = state.latest.map(|(end, closing)| {
+                (end, Closing { upper: closing.upper.min(upper), ..closing })
+            });
+            if let Some((end, closing)) = latest
                 && state.asked.is_none_or(|asked| asked < closing.upper)
                 && state.owed.len() < limits.epochs_owed
             {
@@ -525,10 +589,23 @@ impl Supervisor {
                     self.lock().answers = true;
                 }
                 Report::Answer { number, answer } => {
-                    let waiting = self.lock().waiting.remove(&number);
-                    if let (Some(waiting), Some(rows)) = (waiting, post.served.snapshot()) {
-                        // Who asked may have gone away.
-                        let _ = waiting.send(Reply { answer: *answer, rows });
+                    let rows = post.served.snapshot();
+                    let asker = self.lock().told.remove(&number);
+                    match (asker, post.mesh) {
+                        (Some((process, number)), Some(mesh)) => {
+                            if process == mesh.place().0
+                                && let Some(waiting) = self.lock().waiting.get_mut(&number)
+                            {
+                                waiting.rows = rows;
+                            }
+                            mesh.answer((process, number), *answer);
+                        }
+                        _ => {
+                            if let Some(waiting) = self.lock().waiting.get_mut(&number) {
+                                waiting.rows = rows;
+                            }
+                            self.answered(number, *answer);
+                        }
                     }
                 }
             }

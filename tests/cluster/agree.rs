@@ -53,4 +53,19 @@ async fn three_nodes_agree_on_many_events() {
     let epoch = deliver(&cluster, events).await;
     cluster.agree(epoch).await;
     cluster.verify();
+    // Why a figure is what it is, each node can say, though it has only a part of what is behind it.
+    let rows = cluster.get(0, "/v1/views/manager_periods?limit=1000").await.expect("served");
+    let rows = rows["rows"].as_array().expect("rows").clone();
+    let rated: Vec<_> = rows.iter().filter(|row| row["n"].as_u64() > Some(0)).take(12).collect();
+    assert!(rated.len() > 3, "{} rows", rows.len());
+    for (node, row) in (0..3).cycle().zip(rated) {
+        let (tenure, period) = (row["tenure"].as_str().expect("an id"), &row["period"]);
+        let path = format!("/v1/explain/manager_periods?tenure={tenure}&period={period}");
+        let url = format!("{}{path}", cluster.nodes[node].url);
+        let answer = cluster.client.get(url).send().await.expect("it answers");
+        let (status, explained) = (answer.status(), answer.text().await.expect("text"));
+        assert!(status.is_success(), "node {node}: {explained}");
+        let explained: serde_json::Value = serde_json::from_str(&explained).expect("JSON");
+        assert_eq!(explained["row"]["n"], row["n"], "{explained}");
+    }
 }
