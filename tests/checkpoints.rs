@@ -205,7 +205,12 @@ fn a_checkpoint_must_come_to_what_was_live() {
     let mut order = live.order(data.path(), rules, last as u64, ends[last - 1]);
     let row = live.rows[0].0.clone();
     order.chain.change(&[(row, 1)]);
+    // A process before was killed while it made one.
+    let directory = checkpoint::directory(data.path());
+    std::fs::create_dir_all(&directory).expect("room");
+    std::fs::write(directory.join("00000000000000000001.ckpt.tmp"), "otkli").expect("room");
     let error = checkpoint::make(&order).expect_err("a row too many");
     assert!(error.to_string().contains("other figures"), "{error}");
-    assert_eq!(checkpoint::list(data.path()).expect("a directory"), [] as [&Path; 0]);
+    let left = directory.read_dir().expect("a directory").count();
+    assert_eq!(left, 0, "neither what is wrong nor what is half made stays");
 }

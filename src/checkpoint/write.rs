@@ -89,6 +89,7 @@ pub fn make(order: &Order) -> anyhow::Result<Written> {
     let directory = directory(&order.data);
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
+    sweep(&directory).with_context(|| format!("cannot tidy {}", directory.display()))?;
     let path = path(&order.data, order.epoch);
     let unfinished = path.with_added_extension("tmp");
     let bytes = store(&mut past, &order.drawn, &unfinished)
@@ -168,6 +169,17 @@ fn prove(order: &Order, unfinished: &Path) -> anyhow::Result<()> {
     if !differing.is_empty() {
         let names: Vec<&str> = differing.into_iter().map(View::name).collect();
         bail!("the checkpoint comes to other figures than were live: {}", names.join(", "));
+    }
+    Ok(())
+}
+
+/// Removes what was left half made by a process that was killed: only one makes them at a time.
+fn sweep(directory: &Path) -> std::io::Result<()> {
+    for entry in directory.read_dir()? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            std::fs::remove_file(&path)?;
+        }
     }
     Ok(())
 }

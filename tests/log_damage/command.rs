@@ -4,15 +4,11 @@ use super::golden::golden;
 use super::*;
 use otklik::log::archive;
 use std::fs;
-use std::process::{Command, Output};
 
 fn run(command: &str, data: &Path, more: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_otklik"))
-        .args(["log", command, "--data"])
-        .arg(data)
-        .args(more)
-        .output()
-        .expect("the program starts")
+    let mut program = Command::new(env!("CARGO_BIN_EXE_otklik"));
+    let program = program.args(["log", command, "--data"]).arg(data).args(more);
+    super::run(program).expect("the program starts")
 }
 
 /// Standard output of a run that ends well.

@@ -10,7 +10,6 @@ pub mod shim;
 use super::*;
 use otklik::log::{AppendError, archive};
 use std::ops::RangeInclusive;
-use std::process::{Command, Output};
 
 /// Frames that a child appends, three in a segment; so the last one begins a segment.
 const FRAMES: u64 = 7;
@@ -95,7 +94,7 @@ fn child_of(data: &Path, fault: Option<&str>, trace: Option<&Path>) -> Life {
     let mut command = Command::new(std::env::current_exe().expect("known"));
     command.args(["--exact", "faults::child", "--nocapture"]).env(DATA, data);
     shim::set(&mut command, data, fault, trace);
-    let output = command.output().expect("it starts");
+    let output = run(&mut command).expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     // The harness prints the name of the test on the first line.
     let last = |name: &str| {

@@ -19,6 +19,8 @@ mod room;
 mod tail;
 
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use otklik::event::Event;
 use otklik::log::{FrameBuilder, OpenError, Opened, Options, ReadError, Whole, Writer};
@@ -32,6 +34,25 @@ fn data() -> TempDir {
     let memory = Path::new("/dev/shm");
     let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
     tempfile::tempdir_in(base).expect("a directory")
+}
+
+/// Held by who starts a process: until it runs its program, a child has every file of ours open,
+/// and a file that is open somewhere gives no room back and keeps its disk from being unmounted.
+static CHILDREN: Mutex<()> = Mutex::new(());
+
+fn children() -> MutexGuard<'static, ()> {
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a process.
+fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    let _guard = children();
+    command.spawn()
+}
+
+/// Runs a process to its end.
+fn run(command: &mut Command) -> std::io::Result<Output> {
+    spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?.wait_with_output()
 }
 
 /// `count` events of which no two are alike, in one frame.

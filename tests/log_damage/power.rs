@@ -14,7 +14,6 @@ use otklik::log::archive;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -57,7 +56,7 @@ struct Disk {
 
 /// Runs a program to its end; what it printed, or why it failed.
 fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new(program).args(arguments).output();
+    let output = super::run(Command::new(program).args(arguments));
     let output = output.map_err(|error| format!("{program}: {error}"))?;
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
@@ -111,7 +110,7 @@ fn cut(disk: &Disk, cut: &Path, data: &Path, fault: Option<&str>, life: Life) ->
     if fault.is_some() {
         shim::set(&mut command, data, fault, None);
     }
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut child = spawn(command.stdout(Stdio::piped())).expect("it starts");
     let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     let (answer, answers) = mpsc::channel();
     let reader = std::thread::spawn(move || {
@@ -127,7 +126,7 @@ fn cut(disk: &Disk, cut: &Path, data: &Path, fault: Option<&str>, life: Life) ->
         answers.recv_timeout(Duration::from_secs(20)).expect("the child appends");
     }
     std::thread::sleep(life.length);
-    let cut = Command::new(cut).arg(disk.path()).status().expect("it starts");
+    let cut = super::run(Command::new(cut).arg(disk.path())).expect("it starts").status;
     assert!(cut.success(), "the power is cut");
     child.kill().ok();
     child.wait().expect("it ends");

@@ -2,16 +2,6 @@
 
 use super::*;
 use otklik::log::AppendError;
-use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Held by who starts a process: until it runs its program, a child has every file of ours open,
-/// and a file that is open somewhere gives no room back and keeps its disk from being unmounted.
-static CHILDREN: Mutex<()> = Mutex::new(());
-
-fn children() -> MutexGuard<'static, ()> {
-    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A small file system, unmounted in the end.
 struct SmallDisk(TempDir, #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
