@@ -178,7 +178,69 @@ function Vendors() {
   `;
 }
 
-/** The nodes, each with how far it is. One, until the node tells of others. */
+/** How all nodes of the cluster stand; null until that is known. */
+const cluster = signal(null);
+
+async function readCluster() {
+  try {
+    const response = await fetch("/v1/cluster");
+    if (response.ok) cluster.value = await response.json();
+  } catch {
+    // what was read last stays; the notice says that the node does not answer
+  }
+}
+
+/** The nodes that compute together, and who holds the figures back; nothing for a node of its own. */
+function Cluster() {
+  const say = words();
+  useEffect(() => {
+    readCluster();
+    const timer = setInterval(readCluster, REFRESH_MS);
+    return () => clearInterval(timer);
+  }, []);
+  const known = cluster.value;
+  if (known === null || (known.nodes.length < 2 && known.generation === 0)) return null;
+  const { frontier } = known;
+  return html`
+    <h3>${say.clusterOf(known.nodes.length)}</h3>
+    ${!known.linked && html`<p class="about" data-kind="warn">${say.firstNodeAway}</p>`}
+    ${frontier && html`
+      <p class="about" id="frontier"><${Icon} name="in_progress" /> ${say.holdsBack(frontier.process)}:
+        <span lang="en"> ${frontier.why}</span></p>
+    `}
+    <div class="scroll">
+      <table class="plain" id="cluster">
+        <thead><tr>
+          <th scope="col">${say.node}</th><th scope="col">${say.worker}</th>
+          <th scope="col">${say.epoch}</th><th scope="col">${say.logEvents}</th>
+          <th scope="col">${say.logSize}</th><th scope="col">${say.restarts}</th>
+        </tr></thead>
+        <tbody>
+          ${known.nodes.map((node) => html`
+            <tr key=${node.process}>
+              <th scope="row" title=${node.http ?? ""}>
+                <${Icon} name=${node.connected ? "met" : "not_met"} /> ${node.process}
+                ${node.process === known.process && html` (${say.thisNode})`}
+              </th>
+              <td>${node.connected ? say.workerStages[node.worker] ?? NONE : say.away}</td>
+              <td>${String(node.served ?? NONE)}</td>
+              <td>${node.log_events === null ? NONE : integer(node.log_events)}</td>
+              <td>${node.log_bytes === null ? NONE : bytes(node.log_bytes)}</td>
+              <td title=${node.error ?? ""}>
+                ${node.restarts === null ? NONE : integer(node.restarts)}
+              </td>
+            </tr>
+          `)}
+        </tbody>
+      </table>
+    </div>
+    <p class="about" title=${known.error ?? ""}>
+      ${say.generation(known.generation, known.ended)}
+    </p>
+  `;
+}
+
+/** This node with how far it is, and the others of its cluster. */
 function Nodes() {
   const say = words();
   const node = status.value;
@@ -213,6 +275,7 @@ function Nodes() {
           ${say.rules}: ${say.rulesOf(node.rules.integral, node.rules.attribution)}
         </p>
         <p class="about"><a href="/docs">${say.api}</a></p>
+        <${Cluster} />
         <h3>${say.chart}</h3>
         <${RateChart} />
       `}
