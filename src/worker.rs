@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use dataflows::calendar::Hour;
@@ -34,8 +34,8 @@ const BATCH_EVENTS: usize = 4096;
 const GROUP_EVENTS: u64 = 1 << 18;
 /// Rows in one message, so that neither side holds a whole state twice.
 const PART_ROWS: usize = 1 << 16;
-/// How often a reading worker says how far it is, in events.
-const READING_EVENTS: u64 = 1 << 17;
+/// How often a reading worker says how far it is: whoever watches it must see it go on.
+const READING: Duration = Duration::from_millis(500);
 
 /// How often a worker says that it is alive.
 const BEAT: Duration = Duration::from_secs(1);
@@ -86,6 +86,7 @@ pub fn run() -> anyhow::Result<()> {
         begins_at,
         taken: 0,
         read: 0,
+        said_at: Instant::now(),
         hours: VecDeque::new(),
         breaks: breaks.into(),
         first,
@@ -234,8 +235,9 @@ struct Tail {
     begins_at: Epoch,
     /// Events since that was closed.
     taken: u64,
-    /// Events read so far.
+    /// Events read so far, and when that was said last.
     read: u64,
+    said_at: Instant,
     /// The hours to be told, by epoch.
     hours: VecDeque<(Epoch, Hour)>,
     /// Epochs to be closed by themselves.
@@ -376,10 +378,11 @@ impl Tail {
                     if self.inputs.len() == BATCH_EVENTS {
                         give(&mut self.feed, turn, &mut self.inputs);
                     }
-                    if self.read.is_multiple_of(READING_EVENTS) {
-                        // A node that is gone is noticed when there is nothing more to receive.
-                        let _ = say(&self.reports, &Report::Reading { events: self.read });
-                    }
+                }
+                if self.said_at.elapsed() >= READING {
+                    self.said_at = Instant::now();
+                    // A node that is gone is noticed when there is nothing more to receive.
+                    let _ = say(&self.reports, &Report::Reading { events: self.read });
                 }
             }
             give(&mut self.feed, turn, &mut self.inputs);

@@ -561,7 +561,10 @@ impl Supervisor {
                     post.status.worker(WorkerStage::Restoring { epoch, bytes, of });
                 }
                 Report::Reading { events } => {
-                    post.status.worker(WorkerStage::Replaying { events });
+                    // Later on it is only behind.
+                    if first {
+                        post.status.worker(WorkerStage::Replaying { events });
+                    }
                 }
                 Report::Alive => {
                     self.lock().alive = Instant::now();
