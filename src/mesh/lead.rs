@@ -20,7 +20,7 @@ use crate::protocol;
 
 /// How often it is looked whether anything is due.
 const LOOK: Duration = Duration::from_millis(50);
-/// How often everybody is told how all stand.
+/// How often everybody is told how all stand, besides when that changes.
 const ROSTER: Duration = Duration::from_millis(500);
 /// How long the workers of a generation may take to be there.
 const STARTING: Duration = Duration::from_secs(10);
@@ -155,8 +155,7 @@ impl Leader {
             state.look();
             if told_at.elapsed() >= ROSTER {
                 told_at = Instant::now();
-                let roster = state.roster();
-                state.to_all(&Down::Roster(roster));
+                state.tell_roster();
             }
             state =
                 self.changed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
@@ -297,6 +296,7 @@ impl State {
         self.phase = Phase::Starting { since: Instant::now(), started: BTreeSet::new() };
         self.members.iter_mut().for_each(|member| member.ready = None);
         self.to_all(&Down::Begin(begin));
+        self.tell_roster();
     }
 
     fn started(&mut self, process: usize) {
@@ -305,6 +305,7 @@ impl State {
         if started.len() == self.members.len() {
             info!("generation {} has all its workers", self.generation);
             self.phase = Phase::Running { since: Instant::now() };
+            self.tell_roster();
         }
     }
 
@@ -325,6 +326,11 @@ impl State {
         // Whoever is ready says so once more: its worker of this generation may still live.
         self.members.iter_mut().for_each(|member| member.ready = None);
         self.to_all(&Down::End(self.generation, reason.to_owned()));
+        self.tell_roster();
+    }
+
+    fn tell_roster(&self) {
+        self.to_all(&Down::Roster(self.roster()));
     }
 
     /// A node has answered its part of a question; the last one completes it.
@@ -445,14 +451,17 @@ mod tests {
         state.members[0].link = Some((1, to_first));
         state.members[1].link = Some((2, to_second));
         state.members[0].ready = Some(Ready { seen: 4, served: Some(70), ..Ready::default() });
+        let next = |orders: &mpsc::Receiver<Down>| {
+            orders.try_iter().find(|order| !matches!(order, Down::Roster(_)))
+        };
         state.look();
-        assert!(first.try_recv().is_err(), "one is not ready");
+        assert!(next(&first).is_none(), "one is not ready");
         let hours = vec![(60, Hour(5))];
         state.hours.extend(hours.iter().copied());
         state.members[1].ready = Some(Ready { logs: vec![1], hours, ..Ready::default() });
         state.look();
         for orders in [&first, &second] {
-            let Ok(Down::Begin(begin)) = orders.try_recv() else { panic!("it begins") };
+            let Some(Down::Begin(begin)) = next(orders) else { panic!("it begins") };
             assert_eq!((begin.generation, begin.breaks), (5, vec![71]));
             assert_eq!(begin.hours, [(60, Hour(5))]);
         }
@@ -461,13 +470,13 @@ mod tests {
         state.started(0);
         assert_eq!(state.phase.name(), "running");
         state.end("node 1: killed");
-        assert!(matches!(second.try_recv(), Ok(Down::End(5, reason)) if reason.contains("killed")));
+        assert!(matches!(next(&second), Some(Down::End(5, reason)) if reason.contains("killed")));
         state.look();
-        assert!(second.try_recv().is_err(), "nobody is ready");
+        assert!(next(&second).is_none(), "nobody is ready");
         for member in &mut state.members {
             member.ready = Some(Ready { logs: vec![7], ..Ready::default() });
         }
         state.look();
-        assert!(second.try_recv().is_err(), "both have the same log");
+        assert!(next(&second).is_none(), "both have the same log");
     }
 }

@@ -156,7 +156,7 @@ async fn status(State(health): State<Arc<Health>>) -> Json<Value> {
 /// "connected", "age_ms", "http", "epoch", "asked", "served", "log", "worker", "log_events",
 /// "log_bytes", "restarts", "error"}`, with nulls after `connected` for one that has not been there.
 ///
-/// All of it is what the first node tells twice a second; `linked` is false while that is away, and
+/// All of it is what the first node tells twice a second, and when a generation begins or ends; `linked` is false while that is away, and
 /// then a node knows only itself. A node without a cluster is the only one of its own.
 async fn cluster(State(health): State<Arc<Health>>) -> Json<Value> {
     let (process, roster) = health.roster();

@@ -223,9 +223,21 @@ impl Cluster {
         rows.expect("it serves")["rows"][0].clone()
     }
 
+    /// What a node says of all, once it has heard that they compute: twice a second it hears.
+    pub async fn running(&self, process: usize) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let cluster = self.get(process, "/v1/cluster").await.expect("it answers");
+            if cluster["linked"] == true && cluster["phase"] == "running" {
+                return cluster;
+            }
+            assert!(Instant::now() < until, "{cluster}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub async fn generation(&self, process: usize) -> u64 {
-        let cluster = self.get(process, "/v1/cluster").await.expect("it answers");
-        cluster["generation"].as_u64().expect("a number")
+        self.running(process).await["generation"].as_u64().expect("a number")
     }
 
     /// The worker process of a node.
