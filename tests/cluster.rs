@@ -14,6 +14,8 @@ mod cluster {
     pub mod size;
     pub mod torture;
 }
+#[path = "common/cases.rs"]
+mod cases;
 #[path = "torture/clients.rs"]
 #[expect(dead_code, reason = "what sends here, sends to many nodes")]
 mod clients;

@@ -1,19 +1,23 @@
 //! The dataflow of several processes, in one: random histories, each event at any of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream;
 use std::thread;
 
 use dataflows::calendar::Hour;
 use dataflows::domain::{Epoch, Turn};
 use dataflows::graph::Base;
+use dataflows::views::Row;
 use otklik::compute::collect;
 use otklik::engine::{self, Batch, Feed, Results};
 use otklik::event::Event;
+use otklik::rules::Rules;
+use otklik::verify::{VIEWS, Views, key};
 use otklik::views::row_json::write_row;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::cases::{self, Step};
 use crate::histories::History;
 
 /// An event: where it is in the order, and at which process it enters.
@@ -85,13 +89,15 @@ fn feed(
     }
 }
 
+fn json(row: &Row) -> String {
+    let mut json = Vec::new();
+    write_row(row, &mut json);
+    String::from_utf8(json).expect("text")
+}
+
 fn rows(results: Results) -> BTreeSet<String> {
-    let json = |row| {
-        let mut json = Vec::new();
-        write_row(&row, &mut json);
-        format!("{:?} {}", row.key().view, String::from_utf8(json).expect("text"))
-    };
-    collect(results).0.into_iter().map(json).collect()
+    let named = |row: Row| format!("{:?} {}", row.key().view, json(&row));
+    collect(results).0.into_iter().map(named).collect()
 }
 
 /// A connection between every two processes.
@@ -149,4 +155,54 @@ fn processes_come_to_what_one_comes_to() {
         });
     }
     assert!(found > 50 * histories as usize, "the histories say little: {found} rows");
+}
+
+/// The views that the first of two processes comes to, between which the lines of a case alternate.
+fn of_two_processes(rules: &Rules, steps: &[Step]) -> Views {
+    let (mut events, mut hours, mut epoch) = (Vec::new(), Vec::new(), 0);
+    for step in steps {
+        for line in &step.lines {
+            // Each in an epoch of its own, so that the order of upserts is that of the case.
+            epoch += 1;
+            let process = (epoch % 2) as usize;
+            events.push(Entering { epoch, process, line: line.clone() });
+        }
+        epoch += 1;
+        hours.extend(step.clock.map(|hour| (epoch, Hour(hour))));
+    }
+    let all: Vec<Vec<Row>> = thread::scope(|scope| {
+        let (events, hours) = (&events, &hours);
+        let all: Vec<_> = sockets(2)
+            .into_iter()
+            .enumerate()
+            .map(|(process, sockets)| {
+                scope.spawn(move || {
+                    let (way_in, results) =
+                        engine::join(process, sockets, 1, rules).expect("connected");
+                    let collector = thread::spawn(move || collect(results).0);
+                    feed(way_in, Some(process), events, hours, epoch);
+                    collector.join().expect("no panic")
+                })
+            })
+            .collect();
+        all.into_iter().map(|one| one.join().expect("no panic")).collect()
+    });
+    let mut views: Views = VIEWS.iter().map(|(view, _)| (*view, BTreeMap::new())).collect();
+    for row in &all[0] {
+        let view = VIEWS.iter().map(|(name, _)| *name).find(|name| *name == row.key().view.name());
+        let Some(view) = view else { continue };
+        let row = serde_json::from_str(&json(row)).expect("rows are JSON");
+        let before = views.entry(view).or_default().insert(key(view, &row), row);
+        assert!(before.is_none(), "view {view} has a row twice");
+    }
+    views
+}
+
+#[test]
+fn every_case_holds_in_two_processes() {
+    let cases = cases::all();
+    assert!(!cases.is_empty());
+    let wrong: Vec<String> =
+        cases.iter().flat_map(|path| cases::check(path, of_two_processes)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
