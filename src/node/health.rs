@@ -226,7 +226,7 @@ struct OfEpoch {
 
 /// `{"epoch", "views": {view: digest}, "link": {"epoch", "digest"}}`: what tells whether two nodes,
 /// or a node and a replay of its log, have the same rows. `?epoch=` asks for one that the history
-/// reaches back to; `link`, the end of the chain of hours, is of the last.
+/// reaches back to, and that was not computed together with later ones; `link`, the end of the chain of hours, is of the last.
 async fn digests(
     State(health): State<Arc<Health>>,
     query: Result<Query<OfEpoch>, QueryRejection>,
@@ -236,7 +236,10 @@ async fn digests(
     let served = health.served.epoch().ok_or_else(Problem::not_ready)?;
     let epoch = epoch.unwrap_or(served);
     let digests = health.served.digests(epoch).ok_or_else(|| {
-        let detail = format!("the history does not reach back to epoch {epoch}, or it is to come");
+        let detail = format!(
+            "the history does not reach back to epoch {epoch}, or it is to come, or was computed \
+             together with later ones"
+        );
         Problem::new(StatusCode::NOT_FOUND, "unknown_epoch", detail)
     })?;
     let views = View::ALL.into_iter().zip(digests);

@@ -68,6 +68,9 @@ pub struct History {
     /// The last complete epoch.
     last: Epoch,
     sets: VecDeque<Arc<ChangeSet>>,
+    /// Of each set the epoch that was complete before it: those between were computed together with
+    /// its own, because the worker was behind, and what the views were at them is not known.
+    after: VecDeque<Epoch>,
     changes: usize,
     bounds: Bounds,
 }
@@ -75,20 +78,22 @@ pub struct History {
 impl History {
     /// Empty; it begins after `floor`, at which the views had these digests.
     pub fn new(floor: Epoch, floor_digests: Digests, bounds: Bounds) -> History {
-        let sets = VecDeque::new();
-        History { floor, floor_digests, last: floor, sets, changes: 0, bounds }
+        let (sets, after) = (VecDeque::new(), VecDeque::new());
+        History { floor, floor_digests, last: floor, sets, after, changes: 0, bounds }
     }
 
     /// Adds what a later epoch changed, if anything; returns the sets it forgets for it.
     pub fn push(&mut self, epoch: Epoch, set: Option<Arc<ChangeSet>>) -> Vec<Arc<ChangeSet>> {
-        self.last = epoch;
+        let complete = std::mem::replace(&mut self.last, epoch);
         if let Some(set) = set {
             self.changes += set.changes.len();
             self.sets.push_back(set);
+            self.after.push_back(complete);
         }
         let mut forgotten = Vec::new();
         while self.sets.len() > 1 && self.is_beyond() {
             let set = self.sets.pop_front().expect("there are two");
+            self.after.pop_front();
             (self.floor, self.floor_digests) = (set.epoch, set.digests);
             self.changes -= set.changes.len();
             forgotten.push(set);
@@ -121,9 +126,13 @@ impl History {
         known.then_some(first..self.sets.len())
     }
 
-    /// Of the views at an epoch within the history.
+    /// Of the views at an epoch within the history; `None` too for one that was computed together
+    /// with later ones that changed something.
     pub fn digests(&self, epoch: Epoch) -> Option<&Digests> {
         let first = self.ahead(epoch)?.start;
+        if self.after.get(first).is_some_and(|complete| epoch > *complete) {
+            return None;
+        }
         let before = first.checked_sub(1).and_then(|n| self.sets.get(n));
         Some(before.map_or(&self.floor_digests, |set| &set.digests))
     }

@@ -336,7 +336,8 @@ fn the_history_is_bounded_and_keeps_the_newest_epoch() {
     assert_eq!([9, 10, 11].map(reaches), [false, true, false]);
     served.apply(12, (1..3).map(|n| (sample_row(0, n, 0), 1)).collect());
     served.apply(15, (3..5).map(|n| (sample_row(0, n, 0), 1)).collect());
-    assert_eq!([10, 11, 13, 14, 15].map(reaches), [false, true, true, true, false]);
+    // Of 12 and 13, which were computed together with 14, nobody knows what there was.
+    assert_eq!([10, 11, 13, 14, 15].map(reaches), [false, true, false, true, false]);
     served.apply(16, (5..15).map(|n| (sample_row(0, n, 0), 1)).collect());
     assert_eq!([13, 14, 15, 16].map(reaches), [false, true, true, false]);
     assert_eq!(served.history_changes(), 10);
