@@ -208,7 +208,7 @@ function Cluster() {
       <p class="about" id="frontier"><${Icon} name="in_progress" /> ${say.holdsBack(frontier.process)}:
         <span lang="en"> ${frontier.why}</span></p>
     `}
-    <div class="scroll">
+    <div class="scroll" tabindex="0" role="group" aria-label=${say.nodes}>
       <table class="plain" id="cluster">
         <thead><tr>
           <th scope="col">${say.node}</th><th scope="col">${say.worker}</th>
