@@ -36,7 +36,8 @@ pub enum Command {
         /// told of that epoch can be gone on from. It is below the epoch of the first
         /// [`Command::Advance`].
         first: Option<Epoch>,
-        /// Its place among the workers of a cluster, whose sockets come over standard output.
+        /// Its place among the workers of a cluster, whose sockets come over standard output. The first
+        /// [`Command::Advance`] is then not below its `until`.
         seat: Option<Seat>,
     },
     /// Everything before `end` is on disk, and no later frame will be of an epoch below `epoch`: the
@@ -72,7 +73,11 @@ pub struct Seat {
     pub process: usize,
     /// How many there are.
     pub processes: usize,
-    /// Epochs that all of them close by themselves, because some node goes on from there. In order.
+    /// Below this epoch all of them may take epochs together: none is reported but the `breaks`. From it
+    /// on each is fed by itself, because any of them may be what another process reports.
+    pub until: Epoch,
+    /// Epochs that all of them close by themselves, because some node goes on from there; `until` too.
+    /// In order.
     pub breaks: Vec<Epoch>,
 }
 

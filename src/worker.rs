@@ -59,6 +59,7 @@ pub fn run() -> anyhow::Result<()> {
     };
     let reports = Arc::new(Mutex::new(node.try_clone().context("cannot share the socket")?));
     beat(Arc::clone(&reports));
+    let apart_from = seat.as_ref().map_or(Epoch::MAX, |seat| seat.until);
     let begun = match seat {
         None => begin(&data, workers, &rules, &reports)?,
         Some(seat) => join(seat, &data, adopted, workers, &rules)?,
@@ -81,6 +82,7 @@ pub fn run() -> anyhow::Result<()> {
         logs,
         feed,
         shared: seat.is_some(),
+        apart_from,
         tells: seat.is_none_or(|process| process == 0),
         open,
         begins_at,
@@ -227,6 +229,8 @@ struct Tail {
     feed: Feed,
     /// Whether other processes compute with this one, and close the same epochs.
     shared: bool,
+    /// From this epoch on each is fed by itself: other processes may report any of them.
+    apart_from: Epoch,
     /// Whether it is this process that tells the time.
     tells: bool,
     /// The epoch of the dataflow that is open.
@@ -353,7 +357,8 @@ impl Tail {
                 let frame =
                     frame.with_context(|| format!("cannot read on in {}", log.data.display()))?;
                 let Some(frame) = frame else { break };
-                if self.taken >= GROUP_EVENTS && frame.epoch > self.open {
+                let is_full = self.taken >= GROUP_EVENTS || frame.epoch >= self.apart_from;
+                if is_full && frame.epoch > self.open {
                     give(&mut self.feed, turn, &mut self.inputs);
                     self.feed.close(frame.epoch);
                     (self.open, self.taken) = (frame.epoch, 0);

@@ -77,6 +77,8 @@ struct State {
     hours: BTreeMap<Epoch, Hour>,
     /// Those that were not told to the others yet.
     untold: Vec<(Epoch, Hour)>,
+    /// What all were told to close last.
+    paced: Epoch,
     /// Generations that failed one soon after the other, all that did, and why the last did.
     failures: u32,
     ended: u64,
@@ -116,6 +118,7 @@ impl Leader {
             generation: 0,
             hours: BTreeMap::new(),
             untold: Vec::new(),
+            paced: 0,
             failures: 0,
             ended: 0,
             error: None,
@@ -144,6 +147,7 @@ impl Leader {
     pub fn pace(&self, epoch: Epoch, questions: Vec<(Asker, Ask)>) {
         let mut state = self.state();
         let hours = std::mem::take(&mut state.untold);
+        state.paced = epoch;
         state.to_all(&Down::Pace(epoch, hours, questions));
     }
 
@@ -262,9 +266,9 @@ impl State {
     fn begin(&mut self) {
         let ready: Option<Vec<&Ready>> =
             self.members.iter().map(|member| member.ready.as_ref()).collect();
-        let Some(ready) = ready.filter(|_| self.members.iter().all(|m| m.link.is_some())) else {
-            return;
-        };
+        // Up to what is closed by all, the logs are read as they lie.
+        let can_begin = self.paced > 0 && self.members.iter().all(|m| m.link.is_some());
+        let Some(ready) = ready.filter(|_| can_begin) else { return };
         let mut logs: Vec<u64> = ready.iter().flat_map(|ready| ready.logs.clone()).collect();
         logs.sort_unstable();
         if logs.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -282,11 +286,12 @@ impl State {
         };
         let seen = ready.iter().map(|ready| ready.seen).max().unwrap_or(0);
         self.generation = self.generation.max(seen) + 1;
-        let goes_on: BTreeSet<Epoch> =
-            ready.iter().filter_map(|ready| Some(ready.served? + 1)).collect();
+        let goes_on = ready.iter().filter_map(|ready| Some(ready.served? + 1));
+        let goes_on: BTreeSet<Epoch> = goes_on.chain([self.paced]).collect();
         let begin = Begin {
             generation: self.generation,
             run,
+            until: self.paced,
             breaks: goes_on.into_iter().collect(),
             hours: self.hours.iter().map(|(epoch, hour)| (*epoch, *hour)).collect(),
         };
@@ -450,6 +455,7 @@ mod tests {
         let (to_second, second) = mpsc::channel();
         state.members[0].link = Some((1, to_first));
         state.members[1].link = Some((2, to_second));
+        state.paced = 80;
         state.members[0].ready = Some(Ready { seen: 4, served: Some(70), ..Ready::default() });
         let next = |orders: &mpsc::Receiver<Down>| {
             orders.try_iter().find(|order| !matches!(order, Down::Roster(_)))
@@ -462,7 +468,7 @@ mod tests {
         state.look();
         for orders in [&first, &second] {
             let Some(Down::Begin(begin)) = next(orders) else { panic!("it begins") };
-            assert_eq!((begin.generation, begin.breaks), (5, vec![71]));
+            assert_eq!((begin.generation, begin.until, begin.breaks), (5, 80, vec![71, 80]));
             assert_eq!(begin.hours, [(60, Hour(5))]);
         }
         state.started(1);

@@ -149,7 +149,9 @@ pub struct Begin {
     pub generation: u64,
     /// A number that only its nodes know.
     pub run: u128,
-    /// Epochs that all workers close by themselves.
+    /// What is below was closed by all nodes before.
+    pub until: Epoch,
+    /// Epochs that all workers close by themselves, that one among them.
     pub breaks: Vec<Epoch>,
     /// The hours told so far.
     pub hours: Vec<(Epoch, Hour)>,
@@ -189,8 +191,9 @@ pub struct Mesh {
 struct State {
     /// What the logs had in them when they were opened; none before.
     found: Option<Found>,
-    /// Whether there is no worker and one could start.
+    /// Whether there is no worker and one could start, and the epoch that it is to go on from.
     waiting: bool,
+    served: Option<Epoch>,
     /// A generation that the supervisor has not taken up.
     begin: Option<Begin>,
     /// Connections of generations that begin, by generation, run and node.
@@ -282,9 +285,13 @@ impl Mesh {
     }
 
     /// Waits for the next generation, and connects to all others of it; `None` once the node stops.
-    pub fn next_generation(&self) -> Option<Generation> {
+    /// `served` is the epoch that the node goes on from: all workers will close it by itself.
+    pub fn next_generation(&self, served: Option<Epoch>) -> Option<Generation> {
         loop {
-            self.state().waiting = true;
+            {
+                let mut state = self.state();
+                (state.waiting, state.served) = (true, served);
+            }
             self.say_ready();
             let begin = {
                 let mut state = self.state();
@@ -303,7 +310,8 @@ impl Mesh {
             match self.sockets(&begin) {
                 Ok(sockets) => {
                     let Identity { process, processes, .. } = self.identity;
-                    let seat = Seat { process, processes, breaks: begin.breaks };
+                    let Begin { until, breaks, .. } = begin;
+                    let seat = Seat { process, processes, until, breaks };
                     return Some(Generation { number, seat, sockets });
                 }
                 Err(error) => {
@@ -550,7 +558,7 @@ impl Mesh {
             let Some(found) = state.found.as_ref().filter(|_| state.waiting) else { return };
             Ready {
                 seen: state.seen,
-                served: self.status.standing().served.map(|served| served.epoch()),
+                served: state.served,
                 hours: found.hours.clone(),
                 logs: found.logs.clone(),
                 epoch: self.status.metrics.epoch_closed.get() as Epoch,

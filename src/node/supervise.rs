@@ -340,7 +340,8 @@ impl Supervisor {
             if !self.wait_to_start(pause) {
                 return;
             }
-            let generation = match post.mesh.map(Mesh::next_generation) {
+            let goes_on = post.served.goes_on_from();
+            let generation = match post.mesh.map(|mesh| mesh.next_generation(goes_on)) {
                 Some(None) => return,
                 begun => begun.flatten(),
             };
@@ -457,10 +458,11 @@ impl Supervisor {
             (state.first.map(|closing| closing.upper), state.adopted.clone())
         };
         let (data, workers, rules) = (data.clone(), *workers, rules.clone());
+        let until = seat.as_ref().map_or(0, |seat| seat.until);
         let start = Command::Start { data, adopted, workers, rules, first, seat };
         protocol::send(&mut stream, &start)?;
         loop {
-            match self.next(worker, generation) {
+            match self.next(worker, generation, until) {
                 Next::Close(end, epoch, hours) => {
                     protocol::send(&mut stream, &Command::Advance { end, epoch, hours })?;
                 }
@@ -477,8 +479,8 @@ impl Supervisor {
         }
     }
 
-    /// Waits for something to do.
-    fn next(&self, limits: &Worker, generation: u64) -> Next {
+    /// Waits for something to do. Nothing below `until` is to be closed.
+    fn next(&self, limits: &Worker, generation: u64, until: Epoch) -> Next {
         let silence_max = Duration::from_secs(limits.silent_seconds);
         let hang_max = Duration::from_secs(limits.hang_seconds);
         let mut state = self.lock();
@@ -516,6 +518,7 @@ impl Supervisor {
                 (end, Closing { upper: closing.upper.min(upper), ..closing })
             });
             if let Some((end, closing)) = latest
+                && closing.upper >= until
                 && state.asked.is_none_or(|asked| asked < closing.upper)
                 && state.owed.len() < limits.epochs_owed
             {

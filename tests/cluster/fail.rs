@@ -95,6 +95,29 @@ async fn all_nodes_can_be_restarted_one_by_one() {
     cluster.verify();
 }
 
+/// What a node served before it was started again, it goes on from, and so all others compute that
+/// epoch by itself, whatever came to them since.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_go_on_from_what_they_served_before_they_were_started_again() {
+    let mut cluster = Cluster::start(2);
+    cluster.send(1, WORLD).await;
+    let epoch = rate(&cluster, 0..4, &[0, 1]).await;
+    cluster.agree(epoch).await;
+    cluster.kill(1);
+    rate(&cluster, 4..6, &[0]).await;
+    cluster.kill(0);
+    // This one has nothing to go on from, and so no reason of its own to close that epoch.
+    std::fs::remove_dir_all(cluster.nodes[0].data.join("history")).expect("it was there");
+    cluster.launch(0, &[]);
+    cluster.launch(1, &[]);
+    let epoch = rate(&cluster, 6..8, &[0, 1]).await;
+    cluster.agree(epoch).await;
+    counts(&cluster, 5 * 8).await;
+    for node in 0..2 {
+        assert!(!cluster.said(node).contains("rows that differ"), "{}", cluster.said(node));
+    }
+}
+
 /// A process that is stopped closes no connection and answers nobody.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_hangs_is_noticed() {
