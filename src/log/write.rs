@@ -5,6 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use dataflows::calendar::Hour;
+
 use super::format::{HEADER_BYTES, LABEL_BYTES, SegmentHeader, Watermark};
 use super::lock::{self, Lock, LockError};
 use super::settle::settle;
@@ -40,6 +42,8 @@ pub struct Opened {
     pub frames: u64,
     /// Events in them.
     pub events: u64,
+    /// The hours they tell, each with its epoch.
+    pub hours: Vec<(u64, Hour)>,
     /// Where checking began: after what a checkpoint vouches for, or at the first frame.
     pub checked_from: Position,
     /// Whether the last segment held what was not known to be durable, and was copied.
@@ -151,10 +155,14 @@ impl Writer {
         };
         let checked_from = whole.position();
         let (mut frames, mut events, mut checked) = (0, 0, 0);
+        let mut hours = Vec::new();
         let total = whole.unread();
         while let Some(frame) = whole.next_frame()? {
             frames += 1;
             events += u64::from(frame.count);
+            for hour in frame.hours() {
+                hours.push((frame.epoch, hour?));
+            }
             checked += (HEADER_BYTES + frame.payload().len()) as u64;
             progress(checked, total);
         }
@@ -165,6 +173,7 @@ impl Writer {
             segments: whole.segments(),
             frames,
             events,
+            hours,
             checked_from,
             copied,
             bytes: writer.bytes(),

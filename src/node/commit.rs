@@ -5,7 +5,7 @@
 //! failure of a write ends the node, because what the disk holds is then unknown.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -22,8 +22,7 @@ use crate::config::Config;
 use crate::door::{NotWritten, Submission};
 use crate::event::Event;
 use crate::log::{
-    self, AppendError, FrameBuilder, OpenError, Opened, Options, Position, ReadError, Reader, Torn,
-    Writer,
+    self, AppendError, FrameBuilder, OpenError, Opened, Options, ReadError, Torn, Writer,
 };
 use crate::mesh::lead::Leader;
 use crate::mesh::{Found, Mesh};
@@ -97,34 +96,34 @@ pub fn run(post: &Post<'_>, queue: &Receiver<Work>) -> Result<(), LogError> {
     let from = if mesh.is_some() { None } else { vouched(config)? };
     let position = from.as_ref().map(|head| head.position);
     let (writer, opened) = Writer::open(&config.data, options, position, progress)?;
-    let mut tail = Tail::of(&config.data, from.as_ref(), opened.position)?;
+    let mut events = from.as_ref().map_or(0, |head| head.events) + opened.events;
+    let mut hours = opened.hours.clone();
     let mut logs = vec![writer.log()];
     let mut adopted = Vec::new();
     for data in &config.cluster.adopt {
         let adopting = |source| LogError::Adopted { data: data.clone(), source: Box::new(source) };
         // Opening is recovery, and nobody else may write there as long as this node runs.
         let (writer, found) = Writer::open(data, options, None, progress).map_err(adopting)?;
-        let more = Tail::of(data, None, found.position)?;
-        info!("{} is read too: {} events", data.display(), more.events);
+        info!("{} is read too: {} events", data.display(), found.events);
         told.at_least(found.epoch);
-        tail.events += more.events;
-        tail.hours.extend(more.hours);
+        events += found.events;
+        hours.extend(found.hours);
         logs.push(writer.log());
         adopted.push((data.clone(), found.position, writer));
     }
-    report(&opened, tail.events);
+    report(&opened, events);
     if let Some(head) = &from {
         status.checkpoint(Kept { epoch: head.epoch, events: head.events });
     }
-    status.found(tail.events);
-    status.metrics.log_events.set(tail.events as i64);
+    status.found(events);
+    status.metrics.log_events.set(events as i64);
     status.metrics.log_bytes.set(opened.bytes as i64);
     status.metrics.log_segments.set(i64::from(opened.segments));
-    supervisor.hours(&tail.hours);
+    supervisor.hours(&hours);
     supervisor.adopt(adopted.iter().map(|(data, end, _)| (data.clone(), *end)).collect());
     status.log(LogStage::Open);
     if let Some(mesh) = mesh {
-        mesh.found(Found { hours: tail.hours, logs });
+        mesh.found(Found { hours, logs });
     }
     let mut thread = LogThread {
         clock: Clock::new(config.epoch_ms, opened.epoch, Arc::clone(told)),
@@ -161,33 +160,6 @@ fn vouched(config: &Config) -> Result<Option<Head>, LogError> {
         source,
     })?;
     Ok(chosen.map(|(_, head)| head))
-}
-
-/// What a log holds after what a checkpoint stands for.
-#[derive(Debug, Default)]
-struct Tail {
-    /// Events of the whole log.
-    events: u64,
-    /// The hours it tells.
-    hours: Vec<(Epoch, Hour)>,
-}
-
-impl Tail {
-    fn of(data: &Path, from: Option<&Head>, end: Position) -> Result<Tail, LogError> {
-        let mut tail = Tail { events: from.map_or(0, |head| head.events), ..Tail::default() };
-        let reader = match from {
-            Some(head) => Reader::open_at(data, head.position),
-            None => Reader::open(data),
-        };
-        let mut reader = reader.map_err(OpenError::from)?;
-        while let Some(frame) = reader.next_frame(end).map_err(OpenError::from)? {
-            tail.events += u64::from(frame.count);
-            for hour in frame.hours() {
-                tail.hours.push((frame.epoch, hour.map_err(OpenError::from)?));
-            }
-        }
-        Ok(tail)
-    }
 }
 
 fn report(opened: &Opened, events: u64) {
