@@ -32,11 +32,14 @@ fn lines(text: &[u8]) -> Vec<&[u8]> {
 /// The views of the data, through the whole dataflow, as one epoch.
 fn dataflow(reference: &[u8], events: &[u8], workers: usize) -> Vec<dataflows::views::Row> {
     let (mut feed, results) = engine::start(workers, &Rules::default(), Base::default());
-    let collector = std::thread::spawn(move || compute::collect(results).0);
+    let collector = std::thread::spawn(move || compute::collect(results));
     let mut sequence = 0;
     for text in [reference, events] {
-        feed.batch(Turn::only(sequence), Batch::Lines(text.to_vec()));
-        sequence += text.len() as u64;
+        let event = |line| Event::parse(line).expect("generated events are valid");
+        let inputs: Vec<_> = lines(text).into_iter().map(|line| event(line).input()).collect();
+        let turn = Turn::only(sequence);
+        sequence += inputs.len() as u64;
+        feed.batch(turn, Batch::Inputs(inputs));
     }
     let as_of = Day::new(2019, 1, 1).expect("the first of January");
     feed.tell(world::hour_of(as_of, &world::world()));

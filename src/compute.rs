@@ -12,19 +12,21 @@ use anyhow::Context;
 use dataflows::calendar::Day;
 use dataflows::domain::Turn;
 use dataflows::graph::Base;
-use dataflows::views::{Key, Row, View};
+use dataflows::views::{Ranks, Row, View};
 use differential_dataflow::consolidation::consolidate;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engine::{self, Batch, Results};
-use crate::event::{Refusal, parse_day};
+use crate::event::{Event, Refusal, parse_day};
 use crate::lines::{Lines, LinesError};
 use crate::rules::{Attribution, Integral, Rules};
 use crate::views::row_json::write_row;
 use crate::world;
 
-/// Lines are handed to the workers in pieces of this size.
+/// Events are handed to the workers in pieces of so many bytes of lines.
 const PIECE_BYTES: usize = 1 << 20;
+/// About as long is the line of an event.
+const LINE_BYTES: usize = 128;
 /// So many pieces are one epoch: large enough to sum before passing on, small enough for memory.
 const PIECES_PER_EPOCH: usize = 64;
 /// How many refused lines are shown one by one.
@@ -131,15 +133,27 @@ pub fn compute(
     let bar = progress_bar(input, progress);
     let (mut feed, results) = engine::start(workers, rules, Base::default());
     let collector = std::thread::spawn(move || collect(results));
-    let (mut sequence, mut epoch, mut pieces) = (0, 1, 0);
-    let mut starts = Vec::new();
-    for file in files {
-        starts.push(sequence);
-        for piece in file {
+    let (mut lines, mut refused) = (0, Vec::new());
+    let (mut taken, mut epoch, mut pieces) = (0, 1, 0);
+    for (file, of_file) in files.into_iter().enumerate() {
+        let mut last = 0;
+        for piece in of_file {
             let piece = piece?;
-            let end = sequence_after(&piece.text);
-            feed.batch(Turn::only(sequence), Batch::Lines(piece.text));
-            sequence += end;
+            last = piece.line - 1;
+            let mut inputs = Vec::with_capacity(piece.text.len() / LINE_BYTES);
+            for line in lines_of(&piece.text) {
+                last += 1;
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
+                match Event::parse(line) {
+                    Ok(event) => inputs.push(event.input()),
+                    Err(refusal) => refused.push((file, last, refusal)),
+                }
+            }
+            let turn = Turn::only(taken);
+            taken += inputs.len() as u64;
+            feed.batch(turn, Batch::Inputs(inputs));
             pieces += 1;
             if pieces % PIECES_PER_EPOCH == 0 {
                 epoch += 1;
@@ -147,23 +161,34 @@ pub fn compute(
             }
             bar.set_position(read.load(Ordering::Relaxed));
         }
+        lines += last;
+        // The ratings of the next file find the reference data of this one there.
+        epoch += 1;
+        feed.close(epoch);
     }
     bar.set_message("closing");
     // The present is told last, so that lists of the survey are drawn from all there is.
     feed.tell(world::hour_of(as_of, &world::world()));
     feed.close(epoch + 1);
     drop(feed);
-    let (rows, refused) = collector.join().expect("a panic ends the process");
+    let rows = collector.join().expect("a panic ends the process");
     bar.finish_and_clear();
-    let refused = refused.into_iter().map(|(number, refusal)| {
-        let file = starts.partition_point(|start| *start <= number) - 1;
-        (file, number - starts[file] + 1, refusal)
-    });
-    Ok(Computed { rows, lines: sequence, refused: refused.collect() })
+    Ok(Computed { rows, lines, refused })
+}
+
+/// The lines of a text, without their breaks.
+fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let line = (!rest.is_empty()).then(|| &rest[..end]);
+        rest = rest.get(end + 1..).unwrap_or_default();
+        line
+    })
 }
 
 /// The rows that are there when all is computed.
-pub fn collect(mut results: Results) -> (Vec<Row>, Vec<(u64, Refusal)>) {
+pub fn collect(mut results: Results) -> Vec<Row> {
     let mut rows: Vec<(Row, isize)> = Vec::new();
     let mut consolidated = 0;
     while let Some(closed) = results.next_closed() {
@@ -178,14 +203,7 @@ pub fn collect(mut results: Results) -> (Vec<Row>, Vec<(u64, Refusal)>) {
         assert_eq!(count, 1, "a row is there once: {row:?}");
         row
     });
-    let mut refused = results.take_refused();
-    refused.sort_unstable_by_key(|(number, _)| *number);
-    (rows.collect(), refused)
-}
-
-fn sequence_after(text: &[u8]) -> u64 {
-    let breaks = text.iter().filter(|byte| **byte == b'\n').count() as u64;
-    breaks + u64::from(text.last().is_some_and(|byte| *byte != b'\n'))
+    rows.collect()
 }
 
 fn progress_bar(input: &[PathBuf], shown: bool) -> ProgressBar {
@@ -219,12 +237,14 @@ fn report_refused(input: &[PathBuf], refused: &[(usize, u64, Refusal)]) {
 /// # Errors
 /// Of the files.
 pub fn write_views(directory: &Path, rows: &[Row]) -> anyhow::Result<usize> {
-    let mut keyed: Vec<(Key, &Row)> = rows.iter().map(|row| (row.key(), row)).collect();
-    keyed.sort_unstable_by_key(|(key, _)| *key);
+    let ranks = Ranks::of_all();
+    let mut keyed: Vec<((View, [u64; 3]), &Row)> =
+        rows.iter().map(|row| (ranks.of(&row.key()), row)).collect();
+    keyed.sort_unstable_by_key(|(rank, _)| *rank);
     let mut rest = &keyed[..];
     for view in View::ALL {
         let path = directory.join(format!("{}.ndjson", view.name()));
-        let (of_view, later) = rest.split_at(rest.partition_point(|(key, _)| key.view <= view));
+        let (of_view, later) = rest.split_at(rest.partition_point(|((of, _), _)| *of <= view));
         rest = later;
         let write = || -> std::io::Result<()> {
             let mut file = BufWriter::with_capacity(1 << 18, File::create(&path)?);

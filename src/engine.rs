@@ -27,12 +27,14 @@ use timely::communication::allocator::ProcessBuilder;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::allocator::zero_copy::stream::Stream;
 use timely::communication::{AllocatorBuilder, Hooks};
+use timely::container::CapacityContainerBuilder;
 use timely::dataflow::ProbeHandle;
+use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Exchange;
+use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::probe::Probe;
 use timely::dataflow::operators::vec::Map;
 
-use crate::event::Event;
 use crate::rules::Rules;
 use crate::world::{switches, world};
 
@@ -43,8 +45,6 @@ const EPOCHS_IN_FLIGHT: usize = 4;
 
 /// Events of one epoch, for one worker to take in.
 pub enum Batch {
-    /// Lines of NDJSON, still to be parsed: so that the workers share the parsing.
-    Lines(Vec<u8>),
     /// As the dataflow takes them.
     Inputs(Vec<Input>),
     /// What closed records came to, and how often.
@@ -64,10 +64,10 @@ enum Message {
 
 /// What a worker says.
 enum Said {
-    Rows(Epoch, Vec<(Row, isize)>),
+    /// How rows change; of epochs that are not closed yet.
+    Rows(Vec<(Row, Epoch, isize)>),
     Upper(usize, Epoch),
     Answer(u64, Box<Answer>),
-    Refused(u64, crate::event::Refusal),
 }
 
 /// The way in. Dropping it lets the workers finish.
@@ -84,7 +84,6 @@ pub struct Results {
     open: BTreeMap<Epoch, Vec<(Row, isize)>>,
     /// Answers that not all workers have given yet: how many have, and their sum.
     answers: BTreeMap<u64, (usize, Answer)>,
-    refused: Vec<(u64, crate::event::Refusal)>,
     workers: Vec<thread::JoinHandle<()>>,
 }
 
@@ -101,15 +100,19 @@ pub enum News {
 pub struct Closed {
     /// The first epoch not included.
     pub upper: Epoch,
-    /// How rows changed since the one before, epoch by epoch.
+    /// How rows changed since the one before, epoch by epoch, each consolidated.
     pub epochs: BTreeMap<Epoch, Vec<(Row, isize)>>,
 }
 
 impl Closed {
     /// How rows changed since the one before, consolidated.
     pub fn changes(self) -> Vec<(Row, isize)> {
-        let mut changes: Vec<_> = self.epochs.into_values().flatten().collect();
-        consolidate(&mut changes);
+        let mut epochs = self.epochs.into_values();
+        let mut changes = epochs.next().unwrap_or_default();
+        if epochs.len() > 0 {
+            changes.extend(epochs.flatten());
+            consolidate(&mut changes);
+        }
         changes
     }
 }
@@ -178,16 +181,20 @@ fn run(
                     let (inputs, rows, places) = graph::build(scope, switches, world, base);
                     let rows = if seat.processes > 1 { to_all(rows, seat) } else { rows };
                     let said = said.clone();
-                    let sink = per_epoch(
-                        rows,
+                    // As they come: whoever hears them consolidates, beside this thread.
+                    let sink = rows.inner.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
+                        Pipeline,
                         "Publish",
-                        move |epoch, mut rows, _: &mut Vec<((), Epoch, isize)>| {
-                            consolidate(&mut rows);
-                            // The receiver is gone only when nobody wants the rows any more.
-                            let _ = said.send(Said::Rows(epoch, rows));
+                        |_, _| {
+                            move |input, _| {
+                                input.for_each(|_, rows| {
+                                    // The receiver is gone only when nobody wants the rows any more.
+                                    let _ = said.send(Said::Rows(std::mem::take(rows)));
+                                });
+                            }
                         },
                     );
-                    (inputs, sink.inner.probe().0, places)
+                    (inputs, sink.probe().0, places)
                 });
                 let messages = messages.expect("each worker starts once");
                 let alone = seat.processes == 1;
@@ -203,7 +210,6 @@ fn run(
         upper: 0,
         open: BTreeMap::new(),
         answers: BTreeMap::new(),
-        refused: Vec::new(),
         workers: vec![main],
     };
     (Feed { workers: senders, next: 0 }, results)
@@ -280,7 +286,7 @@ impl Driver<'_> {
     }
 
     fn push(&mut self, mut turn: Turn, batch: Batch) {
-        let Driver { inputs, said, .. } = self;
+        let Driver { inputs, .. } = self;
         match batch {
             Batch::Inputs(events) => {
                 for event in events {
@@ -294,26 +300,13 @@ impl Driver<'_> {
                 }
             }
             Batch::Seen(received) => inputs.saw(received),
-            Batch::Lines(text) => {
-                for line in text.split(|byte| *byte == b'\n') {
-                    if !line.trim_ascii().is_empty() {
-                        match Event::parse(line) {
-                            Ok(event) => inputs.push(turn, event.input()),
-                            Err(refusal) => {
-                                let _ = said.send(Said::Refused(turn.number, refusal));
-                            }
-                        }
-                    }
-                    turn = turn.after(1);
-                }
-            }
         }
     }
 }
 
 impl Feed {
     /// Gives events of the open epoch to the workers, one after the other; `turn` is that of the
-    /// first of them, and the others' follow (lines count whether blank or not).
+    /// first of them, and the others' follow.
     /// Waits while the workers are busy.
     pub fn batch(&mut self, turn: Turn, batch: Batch) {
         self.send(self.next, Message::Batch(turn, batch));
@@ -362,10 +355,11 @@ impl Results {
     pub fn next_news(&mut self) -> Option<News> {
         while let Ok(said) = self.said.recv() {
             match said {
-                Said::Rows(epoch, mut rows) => {
-                    self.open.entry(epoch).or_default().append(&mut rows);
+                Said::Rows(rows) => {
+                    for (row, epoch, diff) in rows {
+                        self.open.entry(epoch).or_default().push((row, diff));
+                    }
                 }
-                Said::Refused(sequence, refusal) => self.refused.push((sequence, refusal)),
                 Said::Upper(worker, upper) => {
                     self.uppers[worker] = upper;
                     let upper = self.uppers.iter().copied().min().unwrap_or(upper);
@@ -393,11 +387,8 @@ impl Results {
 
     fn take_closed(&mut self) -> Closed {
         let later = self.open.split_off(&self.upper);
-        Closed { upper: self.upper, epochs: std::mem::replace(&mut self.open, later) }
-    }
-
-    /// The lines refused so far, by their number.
-    pub fn take_refused(&mut self) -> Vec<(u64, crate::event::Refusal)> {
-        std::mem::take(&mut self.refused)
+        let mut epochs = std::mem::replace(&mut self.open, later);
+        epochs.values_mut().for_each(consolidate);
+        Closed { upper: self.upper, epochs }
     }
 }

@@ -92,7 +92,7 @@ impl Lines {
             let read =
                 read.map_err(|source| LinesError::File { path: self.path.clone(), source })?;
             self.done = read == 0;
-            if let Some(last) = text.iter().rposition(|byte| *byte == b'\n') {
+            if let Some(last) = memchr::memrchr(b'\n', &text) {
                 self.carried = text.split_off(last + 1);
                 break;
             }
@@ -105,7 +105,7 @@ impl Lines {
             return Ok(None);
         }
         let line = self.line;
-        self.line += text.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.line += memchr::memchr_iter(b'\n', &text).count() as u64;
         Ok(Some(Piece { line, text }))
     }
 }

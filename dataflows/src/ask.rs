@@ -313,7 +313,7 @@ impl Places {
     fn answering<'a>(
         &self,
         place: &'a Place,
-        placing: &Placing,
+        placing: &Placing<'_>,
         electronic: bool,
     ) -> Answering<'a> {
         let location = self.offices.location(place.unit).copied();
@@ -437,7 +437,7 @@ fn months_of(start: Day, period: i32) -> (Day, Day) {
 /// Adds what is at a place in some days and does not count.
 fn set_aside(
     at: &AtPlace,
-    placing: &Placing,
+    placing: &Placing<'_>,
     electronic: bool,
     days: &[(Day, Day)],
     answer: &mut Answer,

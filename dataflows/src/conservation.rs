@@ -56,7 +56,7 @@ pub fn verdicts<'s>(outcomes: Rows<'s, Outcome>, circling: Rows<'s, Id>) -> Rows
 /// The verdict on a message whose ratings are at a place.
 ///
 /// - rule: order-120 § 2, "pending", p. 12 last paragraph, p. 13 last
-pub fn verdict(placing: &Placing, channel: Channel) -> Verdict {
+pub fn verdict(placing: &Placing<'_>, channel: Channel) -> Verdict {
     match placing {
         Placing::Pending(reason) => Verdict::Pending(*reason),
         Placing::Known(seat) if seat.counts(channel == Channel::Epgu) => Verdict::Counted,

@@ -93,7 +93,7 @@ impl Clocks {
 
     fn take(&mut self, heard: Vec<(Heard, isize)>, epoch: Epoch, output: &mut Output<Row, isize>) {
         let mut moved = Vec::new();
-        let (mut stopped, mut started) = (Vec::new(), Vec::new());
+        let mut changed = Vec::new();
         let mut now = self.now;
         for (heard, diff) in heard {
             match heard {
@@ -103,42 +103,32 @@ impl Clocks {
                 Heard::Due(unit, kind, record, from, done) => {
                     let key = record << 1 | u64::from(kind == DeadlineKind::Review);
                     let run = Run { started: from, done: done.unwrap_or(NOT_DONE) };
-                    let clocks = if diff > 0 { &mut started } else { &mut stopped };
-                    clocks.push((unit, key, run));
+                    changed.push(((unit, key, run), diff));
                 }
             }
         }
         self.run_out(now, epoch, output);
         consolidate(&mut moved);
         self.move_units(moved, epoch, output);
-        self.change(stopped, started, epoch, output);
+        self.change(changed, epoch, output);
     }
 
     /// Clocks stop and start; one that changes does both. What starts and stops in one epoch, as
-    /// of a record that comes too old to stay open, has never been.
+    /// of a record whose reply came at once, has never been.
     fn change(
         &mut self,
-        stopped: Vec<(Option<Id>, ClockKey, Run)>,
-        started: Vec<(Option<Id>, ClockKey, Run)>,
+        mut clocks: Vec<((Option<Id>, ClockKey, Run), isize)>,
         epoch: Epoch,
         output: &mut Output<Row, isize>,
     ) {
-        let mut passing: BTreeSet<(Option<Id>, ClockKey, Run)> = BTreeSet::new();
-        for (unit, key, run) in stopped {
-            let runs = self.runs.entry(unit).or_default();
-            if runs.get(&key) == Some(&run) {
-                runs.remove(&key);
-                output.extend(self.row(unit, key, run).map(|row| (row, epoch, -1)));
-            } else {
-                passing.insert((unit, key, run));
-            }
+        consolidate(&mut clocks);
+        for &((unit, key, run), _) in clocks.iter().filter(|(_, diff)| *diff < 0) {
+            self.runs.entry(unit).or_default().remove(&key);
+            output.extend(self.row(unit, key, run).map(|row| (row, epoch, -1)));
         }
-        for clock in started {
-            let (unit, key, run) = clock;
-            if passing.is_empty() || !passing.remove(&clock) {
-                self.runs.entry(unit).or_default().insert(key, run);
-                self.show(unit, key, run, epoch, output);
-            }
+        for &((unit, key, run), _) in clocks.iter().filter(|(_, diff)| *diff > 0) {
+            self.runs.entry(unit).or_default().insert(key, run);
+            self.show(unit, key, run, epoch, output);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The shape of time: collections over [`Epoch`]s, and one way to write an operator with state of
-//! its own. Operators that say what differential's do not (replacement per record, days against
-//! tenures, draws, clocks) are all [`per_epoch`] with a closure.
+//! its own. Operators that say what differential's do not (days against tenures, draws, clocks) are
+//! [`per_epoch`] with a closure; that of records, which sees every event, goes [`as_it_comes`].
 
 use std::collections::BTreeMap;
 
@@ -62,6 +62,89 @@ where
                         let mut results = Vec::new();
                         logic(epoch, updates, &mut results);
                         output.session(&capability).give_iterator(results.into_iter());
+                    }
+                }
+            },
+        )
+        .as_collection()
+}
+
+/// State that is changed by updates one after the other, in any order within an epoch.
+pub trait Keeper<D, R, D2, R2> {
+    /// Some of what an epoch brings; every epoch before it is closed.
+    fn take(&mut self, epoch: Epoch, update: D, diff: R, output: &mut Output<D2, R2>);
+
+    /// The epoch, which brought something, is closed.
+    fn close(&mut self, epoch: Epoch, output: &mut Output<D2, R2>);
+}
+
+/// Lets `keeper` take updates as they come, in the order of epochs: what an epoch brings is never
+/// held together, unless one before it is open still.
+pub fn as_it_comes<'s, D, R, D2, R2, K>(
+    input: Rows<'s, D, R>,
+    name: &str,
+    keeper: K,
+) -> Rows<'s, D2, R2>
+where
+    D: Data,
+    R: Clone + 'static,
+    D2: Clone + 'static,
+    R2: Clone + 'static,
+    K: Keeper<D, R, D2, R2> + 'static,
+{
+    let mut keeper = keeper;
+    input
+        .inner
+        .unary_frontier::<CapacityContainerBuilder<Vec<(D2, Epoch, R2)>>, _, _, _>(
+            Pipeline,
+            name,
+            move |_, _| {
+                let mut open: Open<D, R> = BTreeMap::new();
+                let mut results = Vec::new();
+                move |(input, frontier), output| {
+                    // Whether all before an epoch are closed.
+                    let is_reached = |epoch: &Epoch| !frontier.frontier().less_than(epoch);
+                    input.for_each(|stamp, updates| {
+                        let mut current: Option<Epoch> = None;
+                        for (data, epoch, diff) in updates.drain(..) {
+                            if current != Some(epoch) {
+                                if let Some((capability, _)) = current.and_then(|e| open.get(&e)) {
+                                    output.session(capability).give_iterator(results.drain(..));
+                                }
+                                open.entry(epoch)
+                                    .or_insert_with(|| (stamp.delayed(&epoch, 0), Vec::new()));
+                                let first = open.first_key_value().map(|(first, _)| *first);
+                                let is_next = first == Some(epoch) && is_reached(&epoch);
+                                current = is_next.then_some(epoch);
+                            }
+                            if current.is_some() {
+                                keeper.take(epoch, data, diff, &mut results);
+                            } else if let Some((_, waiting)) = open.get_mut(&epoch) {
+                                waiting.push((data, diff));
+                            }
+                        }
+                        if let Some((capability, _)) = current.and_then(|e| open.get(&e)) {
+                            output.session(capability).give_iterator(results.drain(..));
+                        }
+                    });
+                    while let Some(mut entry) = open.first_entry() {
+                        let epoch = *entry.key();
+                        if !is_reached(&epoch) {
+                            break;
+                        }
+                        let (capability, waiting) = entry.get_mut();
+                        for (data, diff) in std::mem::take(waiting) {
+                            keeper.take(epoch, data, diff, &mut results);
+                        }
+                        let is_open = frontier.frontier().less_equal(&epoch);
+                        if !is_open {
+                            keeper.close(epoch, &mut results);
+                        }
+                        output.session(capability).give_iterator(results.drain(..));
+                        if is_open {
+                            break;
+                        }
+                        entry.remove();
                     }
                 }
             },

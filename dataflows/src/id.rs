@@ -33,7 +33,8 @@ static INDEX: Mutex<Option<HashMap<&'static str, Id>>> = Mutex::new(None);
 
 thread_local! {
     /// The texts this thread has met: the lock is taken once per thread and text, not per event.
-    static SEEN: RefCell<HashMap<&'static str, Id>> = RefCell::new(HashMap::new());
+    static SEEN: RefCell<HashMap<&'static str, Id, foldhash::fast::RandomState>> =
+        RefCell::default();
 }
 
 impl Id {
@@ -81,6 +82,19 @@ impl Id {
     /// The id of a number that [`Id::number`] gave.
     pub(crate) fn of_number(number: u32) -> Id {
         Id(NonZeroU32::new(number).expect("ids are numbered from one"))
+    }
+
+    /// By number: where the text of each id stands among all, from one; nothing at 0.
+    pub(crate) fn ranks() -> Vec<u32> {
+        let guard = INDEX.lock().expect("interning does not panic");
+        let mut all: Vec<(&str, Id)> =
+            guard.iter().flatten().map(|(text, id)| (*text, *id)).collect();
+        all.sort_unstable();
+        let mut ranks = vec![0; all.len() + 1];
+        for (rank, (_, id)) in (1..).zip(all) {
+            ranks[id.number() as usize] = rank;
+        }
+        ranks
     }
 
     fn entry(self) -> &'static Entry {

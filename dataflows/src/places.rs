@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
 use std::rc::Rc;
 
 use differential_dataflow::AsCollection;
@@ -193,6 +194,8 @@ pub struct Places {
     /// The units that have, or had, a unit among their heads.
     pub(crate) below: Table<Id, BTreeSet<Id>>,
     facts: Table<Id, isize>,
+    /// Empty between epochs.
+    changes: Changes,
 }
 
 /// What is kept of a place.
@@ -229,7 +232,7 @@ impl Places {
         epoch: Epoch,
         output: &mut Output<Found, isize>,
     ) {
-        let mut changes = Changes::default();
+        let mut changes = std::mem::take(&mut self.changes);
         let (mut rated, mut reference, mut others) = (Vec::new(), Vec::new(), Vec::new());
         let mut facts: Table<Id, isize> = Table::default();
         for (heard, diff) in heard {
@@ -273,6 +276,7 @@ impl Places {
             }
         }
         changes.put_out(epoch, output);
+        self.changes = changes;
     }
 
     /// The number of a place, from its first mention on.
@@ -475,16 +479,16 @@ impl Changes {
     fn ratings(
         &mut self,
         place: &Place,
-        seat: &Seat,
+        seat: &Seat<'_>,
         posts: &Posts,
         electronic: bool,
         cells: impl Iterator<Item = (Day, Tally)>,
     ) {
-        let posts: Vec<&[Span]> = seat.heads(electronic).map(|head| posts.at(head.unit)).collect();
         let mut total = Spread::default();
         let mut of_month: Option<(Month, Spread)> = None;
         for (day, tally) in cells {
-            for span in posts.iter().copied().flatten().filter(|span| span.covers(day)) {
+            let spans = seat.heads(electronic).flat_map(|head| posts.at(head.unit));
+            for span in spans.filter(|span| span.covers(day)) {
                 span.attribute(day, &tally, &mut self.periods);
             }
             let (month, spread) = (day.month(), tally.spread());
@@ -505,7 +509,7 @@ impl Changes {
     }
 
     /// Messages of one side come or go at a place.
-    fn messages(&mut self, placing: &Placing, electronic: bool, messages: &Messages) {
+    fn messages(&mut self, placing: &Placing<'_>, electronic: bool, messages: &Messages) {
         for (channel, count) in messages.channels() {
             *self.verdicts.entry(verdict(placing, channel)).or_default() += count;
         }
@@ -517,7 +521,7 @@ impl Changes {
     /// A negative reply comes or goes.
     ///
     /// - rule: Order 120 p. 7.8: counted, of a territorial unit, its subdivisions included
-    fn candidate(&mut self, placing: &Placing, (day, record): (Day, Record), times: isize) {
+    fn candidate(&mut self, placing: &Placing<'_>, (day, record): (Day, Record), times: isize) {
         if let Some(top) = placing.counted(false).and_then(Seat::top) {
             self.candidates.push(((top.unit, top.zone, day, record), times));
         }
@@ -529,19 +533,25 @@ impl Changes {
         }
     }
 
-    fn put_out(self, epoch: Epoch, output: &mut Output<Found, isize>) {
-        let periods = self.periods.into_iter().filter(|(_, tally)| !tally.is_zero());
-        let groups = self.groups.into_iter().filter(|(_, spread)| !spread.is_zero());
-        let verdicts = self.verdicts.into_iter().filter(|(_, count)| *count != 0);
+    /// Puts out what there is, and is empty again.
+    fn put_out(&mut self, epoch: Epoch, output: &mut Output<Found, isize>) {
+        let periods = drain(&mut self.periods).filter(|(_, tally)| !tally.is_zero());
+        let groups = drain(&mut self.groups).filter(|(_, spread)| !spread.is_zero());
+        let verdicts = drain(&mut self.verdicts).filter(|(_, count)| *count != 0);
         let found = periods
             .map(|(period, tally)| Found::Period(period, Box::new(tally)))
             .chain(groups.map(|(group, spread)| Found::Group(group, spread)))
             .chain(verdicts.map(|(verdict, count)| Found::Verdict(verdict, count)))
-            .chain(
-                self.candidates.into_iter().map(|(reply, times)| Found::Candidate(reply, times)),
-            );
+            .chain(self.candidates.drain(..).map(|(reply, times)| Found::Candidate(reply, times)));
         output.extend(found.map(|found| (found, epoch, 1)));
     }
+}
+
+/// Empties a table, whose room stays for the next epoch, unless this one was much smaller than it:
+/// a first one is a million times as large.
+fn drain<K: Eq + Hash, V>(table: &mut Table<K, V>) -> impl Iterator<Item = (K, V)> {
+    table.shrink_to(8 * table.len());
+    table.drain()
 }
 
 /// Adds to a sum, and forgets it when it is nothing.

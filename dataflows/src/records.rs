@@ -14,9 +14,10 @@ use timely::dataflow::operators::vec::Broadcast;
 
 use crate::calendar::{Day, Hour, Moment};
 use crate::domain::{
-    Body, Channel, Criterion, Form, Message, Outcome as CallOutcome, Place, Record, Score, Scores,
+    Body, Channel, Criterion, Epoch, Form, Message, Outcome as CallOutcome, Place, Record, Score,
+    Scores,
 };
-use crate::epochs::{Output, Rows, exchange, per_epoch};
+use crate::epochs::{Keeper, Output, Rows, as_it_comes, exchange};
 use crate::graph::Base;
 use crate::id::Id;
 use crate::ledger::{self, Horizon, Ledger};
@@ -172,8 +173,8 @@ enum Heard {
 /// - in: messages by record, inserted only; hours told; the latest times of receipt, where there
 ///   is a horizon
 /// - out: [`Outcome`]s with how many of each
-/// - state: the [`Ledger`]; an update costs the messages of its record, an hour a look at all
-///   open records if there is a horizon
+/// - state: the [`Ledger`]; a message costs those of its record, an hour a look at all open records
+///   if there is a horizon
 /// - rule: Order 120 p. 7.5–7.10, 8.1–8.3, 9.3–9.5; D1–D6
 pub fn records<'s>(
     messages: Rows<'s, (Record, Message)>,
@@ -189,131 +190,111 @@ pub fn records<'s>(
         let times = hours.map(Heard::Hour).concat(latest.map(Heard::Received));
         heard = heard.concat(times.inner.broadcast().as_collection());
     }
-    let mut ledger = Ledger::new(Arc::clone(&base.closed));
     let mut horizon = Horizon::new(switches.horizon_days);
     if let Some(cut) = base.cut {
         horizon.cut_before(cut);
     }
-    let restored = base.epoch;
-    per_epoch(heard, "Records", move |epoch, mut heard, output| {
-        heard.sort_unstable();
-        let mut judge = Judge::new(&switches, epoch, output);
-        let mut struck = false;
-        for group in heard.chunk_by(|(a, _), (b, _)| a.record() == b.record()) {
-            match group[0].0 {
-                Heard::Message(record, _) => {
-                    let arrived = group.iter().filter_map(|(heard, _)| heard.message());
-                    judge.take(record, &mut ledger, arrived);
-                }
-                Heard::Hour(_) | Heard::Received(_) => {
-                    for (time, diff) in group {
-                        match time {
-                            Heard::Hour(hour) if *diff > 0 => {
-                                horizon.strike(*hour);
-                                struck = true;
-                            }
-                            Heard::Received(received) => horizon.see(*received),
-                            Heard::Hour(_) | Heard::Message(..) => {}
-                        }
-                    }
-                }
-            }
-        }
-        judge.conclude();
-        if struck
-            && restored != Some(epoch)
-            && let Some(cut) = horizon.cut()
-        {
-            ledger.retire(cut, |record, messages| judge.retire(record, messages));
-        }
-    })
+    let judge = Judge {
+        switches,
+        ledger: Ledger::new(Arc::clone(&base.closed)),
+        horizon,
+        struck: false,
+        restored: base.epoch,
+        accepted: 0,
+        duplicates: 0,
+        held: Vec::new(),
+        before: Vec::new(),
+        after: Vec::new(),
+    };
+    as_it_comes(heard, "Records", judge)
 }
 
-impl Heard {
-    fn record(&self) -> Option<Record> {
-        match self {
-            Heard::Message(record, _) => Some(*record),
-            Heard::Hour(_) | Heard::Received(_) => None,
-        }
-    }
-
-    fn message(&self) -> Option<Message> {
-        match self {
-            Heard::Message(_, message) => Some(*message),
-            Heard::Hour(_) | Heard::Received(_) => None,
-        }
-    }
-}
-
-/// Puts out how what the records of an epoch come to changes.
-struct Judge<'a> {
-    switches: &'a Switches,
-    epoch: u64,
-    output: &'a mut Output<Outcome, isize>,
+/// Puts out how what records come to changes.
+struct Judge {
+    switches: Switches,
+    ledger: Ledger,
+    horizon: Horizon,
+    /// Whether an hour was told in this epoch.
+    struck: bool,
+    /// The epoch in which the past was put in: no hour strikes in it.
+    restored: Option<Epoch>,
+    /// Of this epoch, over all records.
     accepted: isize,
     duplicates: isize,
+    /// Empty, but for their room, between calls.
     held: Vec<Message>,
     before: Vec<Outcome>,
     after: Vec<Outcome>,
 }
 
-impl<'a> Judge<'a> {
-    fn new(
-        switches: &'a Switches,
-        epoch: u64,
-        output: &'a mut Output<Outcome, isize>,
-    ) -> Judge<'a> {
-        let (held, before, after) = (Vec::new(), Vec::new(), Vec::new());
-        Judge { switches, epoch, output, accepted: 0, duplicates: 0, held, before, after }
-    }
-
-    /// Messages of one record.
+impl Keeper<Heard, isize, Outcome, isize> for Judge {
     fn take(
         &mut self,
-        record: Record,
-        ledger: &mut Ledger,
-        arrived: impl Iterator<Item = Message>,
+        epoch: Epoch,
+        heard: Heard,
+        diff: isize,
+        output: &mut Output<Outcome, isize>,
     ) {
-        if !ledger.messages(record, &mut self.held) {
-            for message in arrived {
-                let outcome = closed(&message);
-                self.accepted += isize::from(outcome != Outcome::Late);
-                self.output.push((outcome, self.epoch, 1));
+        match heard {
+            Heard::Message(record, message) => self.judge(record, message, epoch, output),
+            Heard::Received(received) => self.horizon.see(received),
+            Heard::Hour(hour) if diff > 0 => {
+                self.horizon.strike(hour);
+                self.struck = true;
             }
-            return;
+            Heard::Hour(_) => {}
         }
-        self.before.clear();
-        outcomes(record, &self.held, self.switches, &mut self.before);
-        let before = self.held.len();
-        for message in arrived {
-            let rating = isize::from(is_rating(&message));
-            self.accepted += rating;
-            if !ledger::add(&mut self.held, message) {
-                self.duplicates += rating;
-            }
-        }
-        if self.held.len() == before {
-            return;
-        }
-        ledger.keep(record, &self.held);
-        self.after.clear();
-        outcomes(record, &self.held, self.switches, &mut self.after);
-        difference(&self.before, &mut self.after, self.epoch, self.output);
     }
 
-    /// Puts out what is counted over all records.
-    fn conclude(&mut self) {
-        let counts = [(Outcome::Accepted, self.accepted), (Outcome::Duplicate, self.duplicates)];
+    /// Puts out what is counted over all records; and if the hour struck, records retire.
+    fn close(&mut self, epoch: Epoch, output: &mut Output<Outcome, isize>) {
+        let counts = [
+            (Outcome::Accepted, std::mem::take(&mut self.accepted)),
+            (Outcome::Duplicate, std::mem::take(&mut self.duplicates)),
+        ];
         let some = counts.into_iter().filter(|(_, count)| *count > 0);
-        self.output.extend(some.map(|(outcome, count)| (outcome, self.epoch, count)));
+        output.extend(some.map(|(outcome, count)| (outcome, epoch, count)));
+        let struck = std::mem::take(&mut self.struck) && self.restored != Some(epoch);
+        let Some(cut) = Some(&mut self.horizon).filter(|_| struck).and_then(Horizon::cut) else {
+            return;
+        };
+        let Judge { ledger, switches, before, .. } = self;
+        ledger.retire(cut, |record, messages| {
+            // It is closed: what does not outlive it is taken back.
+            before.clear();
+            outcomes(record, messages, switches, before);
+            let ended = before.drain(..).filter(|outcome| !outcome.outlives_record());
+            output.extend(ended.map(|outcome| (outcome, epoch, -1)));
+        });
     }
+}
 
-    /// The record is closed: takes back what does not outlive it.
-    fn retire(&mut self, record: Record, messages: &[Message]) {
+impl Judge {
+    fn judge(
+        &mut self,
+        record: Record,
+        message: Message,
+        epoch: Epoch,
+        output: &mut Output<Outcome, isize>,
+    ) {
+        if !self.ledger.messages(record, &mut self.held) {
+            let outcome = closed(&message);
+            self.accepted += isize::from(outcome != Outcome::Late);
+            output.push((outcome, epoch, 1));
+            return;
+        }
+        let rating = isize::from(is_rating(&message));
+        self.accepted += rating;
         self.before.clear();
-        outcomes(record, messages, self.switches, &mut self.before);
-        let ended = self.before.drain(..).filter(|outcome| !outcome.outlives_record());
-        self.output.extend(ended.map(|outcome| (outcome, self.epoch, -1)));
+        outcomes(record, &self.held, &self.switches, &mut self.before);
+        if !ledger::add(&mut self.held, message) {
+            self.duplicates += rating;
+            return;
+        }
+        self.ledger.keep(record, &self.held);
+        self.after.clear();
+        outcomes(record, &self.held, &self.switches, &mut self.after);
+        difference(&self.before, &mut self.after, epoch, output);
     }
 }
 

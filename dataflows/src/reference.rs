@@ -140,32 +140,32 @@ fn head(unit: Id, at: Location, top: bool) -> Head {
 }
 
 /// What a place turns out to be.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Placing {
+#[derive(Clone, Copy, Debug)]
+pub enum Placing<'a> {
     /// Something it names is not known yet: its ratings wait.
     Pending(PendingReason),
     /// Everything it names is known.
-    Known(Seat),
+    Known(Seat<'a>),
 }
 
 /// A place of which everything is known.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Seat {
+#[derive(Clone, Copy, Debug)]
+pub struct Seat<'a> {
     /// Whether the service is in the Перечень.
     pub listed: bool,
     /// Whether the service was given through an МФЦ.
     pub through_mfc: bool,
     /// Where the unit is and whose.
     pub location: Location,
-    /// The unit and all above it, then the МФЦ and all above it, each once.
-    pub heads: Vec<Head>,
-    /// How many of `heads` are the unit's.
-    pub own_heads: usize,
+    /// The unit and all above it.
+    own: &'a [Head],
+    /// The МФЦ and all above it, of whom some may be above the unit too.
+    through: &'a [Head],
 }
 
-impl Placing {
+impl<'a> Placing<'a> {
     /// The seat, where ratings of the side count.
-    pub fn counted(&self, electronic: bool) -> Option<&Seat> {
+    pub fn counted(&self, electronic: bool) -> Option<&Seat<'a>> {
         match self {
             Placing::Known(seat) if seat.counts(electronic) => Some(seat),
             Placing::Known(_) | Placing::Pending(_) => None,
@@ -173,23 +173,24 @@ impl Placing {
     }
 }
 
-impl Seat {
+impl<'a> Seat<'a> {
     /// p. 12 last paragraph, p. 13: what is not listed counts only if given through an МФЦ, and
     /// only from SMS, phone and kiosk.
     pub fn counts(&self, electronic: bool) -> bool {
         self.listed || (self.through_mfc && !electronic)
     }
 
-    /// p. 15, 16 "б": those who answer for a rating. ЕПГУ ratings are no part of an МФЦ's value,
-    /// and an МФЦ answers for nothing that came by ЕПГУ.
-    pub fn heads(&self, electronic: bool) -> impl Iterator<Item = &Head> {
-        let heads = if electronic { &self.heads[..self.own_heads] } else { &self.heads[..] };
-        heads.iter().filter(move |head| !(electronic && head.mfc))
+    /// p. 15, 16 "б": those who answer for a rating, each once. ЕПГУ ratings are no part of an МФЦ's
+    /// value, and an МФЦ answers for nothing that came by ЕПГУ.
+    pub fn heads(&self, electronic: bool) -> impl Iterator<Item = &'a Head> + use<'a> {
+        let (own, through) = (self.own, if electronic { &[] } else { self.through });
+        let through = through.iter().filter(move |head| !own.contains(head));
+        own.iter().chain(through).filter(move |head| !(electronic && head.mfc))
     }
 
     /// The unit at the top of the hierarchy: whose list of the survey a reply is on (7.8).
-    pub fn top(&self) -> Option<&Head> {
-        self.heads[..self.own_heads].iter().find(|head| head.top)
+    pub fn top(&self) -> Option<&'a Head> {
+        self.own.iter().find(|head| head.top)
     }
 }
 
@@ -235,7 +236,7 @@ impl Offices {
     ///
     /// - rule: order-120 § 2 "pending": the first that applies of no unit (also an unknown МФЦ), no
     ///   service
-    pub fn placing(&self, place: &Place) -> Placing {
+    pub fn placing(&self, place: &Place) -> Placing<'_> {
         let unit = self.standings.get(&place.unit);
         let mfc = place.mfc.map(|mfc| self.standings.get(&mfc));
         let (Some(unit), None | Some(Some(_))) = (unit, mfc) else {
@@ -244,15 +245,9 @@ impl Offices {
         let Some(&listed) = self.listed.get(&place.service) else {
             return Placing::Pending(PendingReason::NoService);
         };
-        let mut heads = unit.heads.clone();
-        let own_heads = heads.len();
-        for head in mfc.flatten().into_iter().flat_map(|mfc| &mfc.heads) {
-            if !heads.contains(head) {
-                heads.push(*head);
-            }
-        }
+        let through = mfc.flatten().map_or(&[][..], |mfc| &mfc.heads);
         let (through_mfc, location) = (mfc.is_some(), unit.location);
-        Placing::Known(Seat { listed, through_mfc, location, heads, own_heads })
+        Placing::Known(Seat { listed, through_mfc, location, own: &unit.heads, through })
     }
 }
 

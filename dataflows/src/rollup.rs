@@ -34,7 +34,7 @@ pub type GroupSums = Table<Group, Spread>;
 /// The groups of a counted place as a whole, for its ratings of one side.
 pub fn groups_of<'a>(
     place: &'a Place,
-    seat: &'a Seat,
+    seat: &'a Seat<'a>,
     electronic: bool,
 ) -> impl Iterator<Item = Group> + 'a {
     let Location { agency, .. } = seat.location;
@@ -47,7 +47,7 @@ pub fn groups_of<'a>(
 /// The groups of a counted place in a month, for its ratings of one side.
 pub fn months_of(
     place: &Place,
-    seat: &Seat,
+    seat: &Seat<'_>,
     electronic: bool,
     month: Month,
 ) -> impl Iterator<Item = Group> + use<> {

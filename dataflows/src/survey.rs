@@ -3,7 +3,7 @@
 //! A list is drawn at a full hour and only ever grows, so here, and only here, a row depends on
 //! what was known *when*: on the epochs in which the log says which hour it was.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hasher;
 
 use serde::{Deserialize, Serialize};
@@ -87,7 +87,8 @@ struct Lists {
     world: World,
     lists: BTreeMap<ListKey, List>,
     drawn_on: HashMap<Record, Vec<ListKey>>,
-    exhausted: HashSet<Record>,
+    /// How often each is: while an epoch is taken in, twice or less than once.
+    exhausted: HashMap<Record, isize>,
     /// Lists that may come out differently at the next tick.
     dirty: BTreeSet<ListKey>,
     /// Lists whose day is not over, by when it is or was thought to be, µs.
@@ -112,7 +113,7 @@ impl Lists {
             world,
             lists: BTreeMap::new(),
             drawn_on: HashMap::new(),
-            exhausted: HashSet::new(),
+            exhausted: HashMap::new(),
             dirty: BTreeSet::new(),
             waiting: BTreeSet::new(),
         }
@@ -159,9 +160,9 @@ impl Lists {
     }
 
     fn exhausted(&mut self, record: Record, diff: isize) {
-        if diff > 0 {
-            self.exhausted.insert(record);
-        } else {
+        let times = self.exhausted.entry(record).or_default();
+        *times += diff;
+        if *times == 0 {
             self.exhausted.remove(&record);
         }
         self.dirty.extend(self.drawn_on.get(&record).into_iter().flatten().copied());
@@ -202,7 +203,7 @@ impl Lists {
         let cap = self.switches.survey_cap;
         let asked = if cap == 0 { wanted } else { wanted.min(cap) };
         let exhausted = &self.exhausted;
-        let mut reachable = count(list.drawn.iter().filter(|r| !exhausted.contains(r)).count());
+        let mut reachable = count(list.drawn.iter().filter(|r| !exhausted.contains_key(r)).count());
         let undrawn = list.candidates.keys().map(|(_, record)| *record);
         let undrawn: Vec<Record> = undrawn.filter(|record| !list.drawn.contains(record)).collect();
         for record in undrawn {
@@ -210,7 +211,7 @@ impl Lists {
                 break;
             }
             list.drawn.push(record);
-            reachable += u32::from(!exhausted.contains(&record));
+            reachable += u32::from(!exhausted.contains_key(&record));
             self.drawn_on.entry(record).or_default().push(key);
             let (unit, day) = key;
             let order = count(list.drawn.len());

@@ -295,6 +295,8 @@ macro_rules! words {
         #[expect(missing_docs, reason = "each variant is the word it is written as")]
         pub enum $name { $($variant),* }
         impl $name {
+            /// All of the set.
+            pub const WORDS: &'static [&'static str] = &[$($word),*];
             /// As it is written.
             pub fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $word),* }
@@ -406,6 +408,41 @@ pub struct Key {
     pub parts: [Part; 3],
 }
 
+/// Keys as numbers of the same order, which compare in a step where texts are looked up and walked:
+/// for whoever sorts many.
+pub struct Ranks(Vec<u32>);
+
+impl Ranks {
+    /// For the keys of all rows there are so far.
+    pub fn of_all() -> Ranks {
+        let words = [
+            Scope::WORDS,
+            PendingReason::WORDS,
+            RefusalCode::WORDS,
+            Subject::WORDS,
+            DeadlineKind::WORDS,
+            Thing::WORDS,
+        ];
+        words.into_iter().flatten().for_each(|word| _ = Id::of(word));
+        Ranks(Id::ranks())
+    }
+
+    /// The order of a key: by view, then as its parts are ordered.
+    ///
+    /// # Panics
+    /// The key is of an id that came after these ranks.
+    pub fn of(&self, key: &Key) -> (View, [u64; 3]) {
+        let id = |id: Id| u64::from(self.0[id.number() as usize]);
+        let parts = key.parts.map(|part| match part {
+            Part::Absent | Part::Word("") => 0,
+            Part::Id(part) => id(part),
+            Part::Word(word) => id(Id::of(word)),
+            Part::Number(number) => number.cast_unsigned() ^ 1 << 63,
+        });
+        (key.view, parts)
+    }
+}
+
 impl Row {
     /// What identifies it.
     pub fn key(&self) -> Key {
@@ -450,5 +487,36 @@ impl Row {
             Row::Directory(d) => (View::Directory, [W(d.of.as_str()), I(d.id), Absent]),
         };
         Key { view, parts }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_are_in_the_order_of_keys() {
+        let [z, a, long] = ["Z", "A", "AA"].map(Id::of);
+        let month = |scope, id, month| {
+            let spread = Box::default();
+            Row::Month { scope, id, month: Month(month), spread }
+        };
+        let service = |agency, service| Row::Service { agency, service, spread: Box::default() };
+        let rows = [
+            month(Scope::Unit, z, 3),
+            month(Scope::Unit, long, -3),
+            month(Scope::Agency, long, 2),
+            month(Scope::Unit, long, 2),
+            service(Some(a), z),
+            service(None, z),
+            service(Some(a), long),
+            Row::Pending { reason: PendingReason::NoUnit, count: 1 },
+            Row::Pending { reason: PendingReason::NoRecord, count: 1 },
+        ];
+        let ranks = Ranks::of_all();
+        for (one, other) in rows.iter().flat_map(|one| rows.iter().map(move |other| (one, other))) {
+            let [one, other] = [one, other].map(Row::key);
+            assert_eq!(ranks.of(&one).cmp(&ranks.of(&other)), one.cmp(&other), "{one:?} {other:?}");
+        }
     }
 }

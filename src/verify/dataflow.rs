@@ -36,7 +36,7 @@ pub fn rows<T>(
     mut give: impl FnMut(&'static str, &str) -> anyhow::Result<()>,
 ) -> anyhow::Result<T> {
     let (way_in, results) = engine::start(workers, rules, Base::default());
-    let collector = thread::spawn(move || collect(results).0);
+    let collector = thread::spawn(move || collect(results));
     let mut feeding = Feeding { feed: way_in, inputs: Vec::new(), sequence: 0, epoch: 0, taken: 0 };
     let fed = feed(&mut |epoch, event| feeding.take(epoch, event));
     feeding.finish();

@@ -97,7 +97,7 @@ fn json(row: &Row) -> String {
 
 fn rows(results: Results) -> BTreeSet<String> {
     let named = |row: Row| format!("{:?} {}", row.key().view, json(&row));
-    collect(results).0.into_iter().map(named).collect()
+    collect(results).into_iter().map(named).collect()
 }
 
 /// A connection between every two processes.
@@ -179,7 +179,7 @@ fn of_two_processes(rules: &Rules, steps: &[Step]) -> Views {
                 scope.spawn(move || {
                     let (way_in, results) =
                         engine::join(process, sockets, 1, rules).expect("connected");
-                    let collector = thread::spawn(move || collect(results).0);
+                    let collector = thread::spawn(move || collect(results));
                     feed(way_in, Some(process), events, hours, epoch);
                     collector.join().expect("no panic")
                 })
