@@ -3,6 +3,7 @@
 import { integer, percent } from "../format.js";
 import { html } from "../html.js";
 import { words } from "../words.js";
+import { Icon } from "./icons.js";
 
 /** `{ k, n, percent }`, what it is of, and what stands below it. */
 export function Value({ value, label, id, children }) {
@@ -14,6 +15,19 @@ export function Value({ value, label, id, children }) {
         ${value !== null && words().of(integer(value.k), integer(value.n))}
       </p>
       ${children}
+    </div>
+  `;
+}
+
+/** The name of what is shown in detail beside a table, and the way out of it. */
+export function DetailHead({ name, onClose }) {
+  const close = words().close(name);
+  return html`
+    <div class="detail-head">
+      <h2 id="detail-title">${name}</h2>
+      <button type="button" class="link" aria-label=${close} title=${close} onClick=${onClose}>
+        <${Icon} name="close" />
+      </button>
     </div>
   `;
 }
