@@ -1,6 +1,6 @@
 // Pictures of every screen, to be looked at, and of them the small ones that the documents show.
 //
-//   OTKLIK_PICTURES=DIR [ONLY=overview,managers] scripts/browser-test [PROGRAM | http://HOST:PORT]
+//   OTKLIK_PICTURES=DIR [ONLY=overview,managers | ONLY=] scripts/browser-test [PROGRAM | http://HOST:PORT]
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -8,6 +8,8 @@ import { NARROW, SCREENS, WIDE, addressOf, isLive, node, look, someManager, star
   from "./page.mjs";
 
 const { OTKLIK_PICTURES, ONLY } = process.env;
+/** The screens of which pictures in all sizes are taken. */
+const chosen = ONLY === undefined ? Object.keys(SCREENS) : ONLY.split(",").filter(Boolean);
 const SETTLED_MS = 3000;
 const LOOKS = {
   "laptop-ru": { viewport: WIDE, colorScheme: "light", locale: "ru-RU" },
@@ -51,7 +53,7 @@ for (const [name, screen, options] of SHOWN) {
 }
 mkdirSync(join(OTKLIK_PICTURES, "all"), { recursive: true });
 for (const [name, options] of Object.entries(LOOKS)) {
-  for (const screen of ONLY?.split(",") ?? Object.keys(SCREENS)) {
+  for (const screen of chosen) {
     await take(join(OTKLIK_PICTURES, "all", `${screen}-${name}.png`), screen, options);
   }
 }

@@ -7,13 +7,13 @@ import { Icon } from "./icons.js";
 
 /** `{ k, n, percent }`, what it is of, and what stands below it. */
 export function Value({ value, label, id, children }) {
+  const say = words();
+  const counts = value?.n === 0 ? say.noRatings : value && say.of(integer(value.k), integer(value.n));
   return html`
     <div class="value" data-value=${id}>
       <p class="value-label">${label}</p>
       <p class="value-figure">${value === null ? "…" : percent(value.percent)}</p>
-      <p class="value-counts">
-        ${value !== null && words().of(integer(value.k), integer(value.n))}
-      </p>
+      <p class="value-counts">${counts}</p>
       ${children}
     </div>
   `;

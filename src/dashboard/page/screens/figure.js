@@ -125,11 +125,15 @@ function Formula({ data }) {
   return html`
     <figure class="formula">
       <figcaption>${forms === undefined ? say.formula12 : say.formula13}</figcaption>
-      <div class="formula-line"><b>R</b> = <${Fraction} of=${letters} /> × 100 %</div>
       <div class="formula-line">
-        = <${Fraction} of=${[positive, all]} /> × 100 %
-        ${" "}= <${Fraction} of=${[integer(data.k), integer(data.n)]} /> × 100 %
-        ${" "}= <b>${percent(data.percent)}</b>
+        <b>R</b><span class="term">= <${Fraction} of=${letters} /> × 100 %</span>
+      </div>
+      <div class="formula-line">
+        <span class="term">= <${Fraction} of=${[positive, all]} /> × 100 %</span>
+        <span class="term">
+          = <${Fraction} of=${[integer(data.k), integer(data.n)]} /> × 100 %
+        </span>
+        <span class="term">= <b>${percent(data.percent)}</b></span>
       </div>
     </figure>
   `;

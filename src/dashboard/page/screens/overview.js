@@ -56,6 +56,9 @@ function Satisfaction() {
     <section class="card satisfaction" aria-labelledby="satisfaction-title">
       <h2 id="satisfaction-title">${say.satisfaction}</h2>
       <${Value} id="satisfaction" value=${view.isKnown ? pool(rows) : null} label=${label} />
+      ${totals.value?.accepted === 0 && html`
+        <p class="about first-steps">${say.firstSteps} <a href="/docs">${say.api}</a>.</p>
+      `}
       ${series.length > 1 && (region === "" || agency === "") && html`
         <div class="months"><h3>${say.byMonth}</h3><${MonthChart} months=${series} /></div>
       `}

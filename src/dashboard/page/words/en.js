@@ -61,6 +61,7 @@ export default {
   territoryAbout: "By SMS, phone survey and kiosk, without EPGU (p. 16)",
   of: (k, n) => `${k} of ${n}`,
   ofAll: (n) => `of ${n}`,
+  firstSteps: "The node has not been sent a rating yet. How to send them:",
   byMonth: "By month",
   monthsAbout: (first, from, last, to) => `By month: ${first} ${from}, ${last} ${to}.`,
   byStatus: "Managers by status",

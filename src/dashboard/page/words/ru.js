@@ -61,6 +61,7 @@ export default {
   territoryAbout: "По СМС, телефонному опросу и терминалам, без ЕПГУ (п. 16)",
   of: (k, n) => `${k} из ${n}`,
   ofAll: (n) => `из ${n}`,
+  firstSteps: "Узел ещё не получил ни одной оценки. Как их отправлять:",
   byMonth: "По месяцам",
   monthsAbout: (first, from, last, to) => `По месяцам: ${first} ${from}, ${last} ${to}.`,
   byStatus: "Руководители по итогам",
