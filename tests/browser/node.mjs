@@ -15,8 +15,8 @@ const PAST = { LD_PRELOAD: OTKLIK_FAKETIME, FAKETIME: "-2d", FAKETIME_DONT_FAKE_
 const date = (ms) => new Date(ms).toISOString().slice(0, 10);
 
 /**
- * A node with data, in a folder `name`. `isOwn` where it can be killed and started again; `flags` are
- * what it is served with besides.
+ * A node with data, in a folder `name`. `isOwn` where it can be killed and started again; `flags`
+ * are what it is served with besides.
  */
 export class Node {
   isOwn = !OTKLIK_URL;
@@ -118,7 +118,7 @@ export class Node {
   }
 }
 
-/** Events of a year and a bit up to tomorrow, so that periods are running: `{ reference, events }`. */
+/** Events of a year and a bit up to tomorrow, so that periods are running, as two texts. */
 export function made(count) {
   const out = join(OTKLIK_WORK, `made-${count}`);
   const span = ["--from", date(Date.now() - 400 * DAY_MS), "--until", date(Date.now() + DAY_MS)];

@@ -1,6 +1,6 @@
 // Pictures of every screen, to be looked at, and of them the small ones that the documents show.
 //
-//   OTKLIK_PICTURES=DIR [ONLY=overview,managers | ONLY=] scripts/browser-test [PROGRAM | http://HOST:PORT]
+//   OTKLIK_PICTURES=DIR [ONLY=overview,managers | ONLY=] scripts/browser-test [PROGRAM | URL]
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// The nodes that compute together (`GET /v1/cluster`): how each stands, and which of them all others
-// wait for.
+// The nodes that compute together (`GET /v1/cluster`): how each stands, and which of them the
+// others wait for.
 
 import { answer } from "../client.js";
 import { NONE, bytes, integer } from "../format.js";
@@ -13,7 +13,7 @@ const REFRESH_MS = 2000;
 /** How all nodes of the cluster stand, as this one was told. */
 const useCluster = polled(() => answer("/v1/cluster"), REFRESH_MS);
 
-/** The nodes that compute together, and who holds the figures back; nothing for a node of its own. */
+/** The nodes that compute together, and who holds the figures back; nothing for a single node. */
 export function Cluster() {
   const say = words();
   const known = useCluster();

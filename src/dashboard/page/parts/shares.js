@@ -6,7 +6,7 @@ import { words } from "../words.js";
 
 /**
  * `name` says what the labels are, and `label` what the table is where that is more. `rows` are
- * `[key, label, { k, n, percent }, last?]`; `last` stands in a column of its own, headed `lastName`.
+ * `[key, label, { k, n, percent }, last?]`; `last` stands in a column of its own, under `lastName`.
  */
 export function Shares({ name, label = name, rows, lastName }) {
   const { kAbout, nAbout } = words().columns;

@@ -63,7 +63,9 @@ export function Dot({ value, least, most }) {
 
 /** The ends of a scale, above the dots that lie on it. */
 export function Scale({ least, most }) {
-  return html`<span class="scale" aria-hidden="true"><span>${least}</span><span>${most}</span></span>`;
+  return html`
+    <span class="scale" aria-hidden="true"><span>${least}</span><span>${most}</span></span>
+  `;
 }
 
 /** A bar of several parts, `[[kind, count], …]`, side by side. */

@@ -8,7 +8,8 @@ import { Icon } from "./icons.js";
 /** `{ k, n, percent }`, what it is of, and what stands below it. */
 export function Value({ value, label, id, children }) {
   const say = words();
-  const counts = value?.n === 0 ? say.noRatings : value && say.of(integer(value.k), integer(value.n));
+  const { k, n } = value ?? {};
+  const counts = n === 0 ? say.noRatings : value && say.of(integer(k), integer(n));
   return html`
     <div class="value" data-value=${id}>
       <p class="value-label">${label}</p>

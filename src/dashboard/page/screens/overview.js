@@ -161,7 +161,8 @@ function perSecond(source) {
 /** Agencies by Rf, and where they stood by the last quarter formed; those of a region by value. */
 function Ranking() {
   const { agency = "", region = "" } = query.value;
-  return region === "" ? html`<${ByMean} agency=${agency} />` : html`<${InRegion} region=${region} />`;
+  if (region !== "") return html`<${InRegion} region=${region} />`;
+  return html`<${ByMean} agency=${agency} />`;
 }
 
 const agencyOf = ({ agency }) => agency;
