@@ -2,21 +2,23 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NOT_OURS, agree, eventually, integerText, isLive, open } from "./page.mjs";
+import { LOST, NOT_OURS, agree, eventually, integerText, isLive, open } from "./page.mjs";
 import { Node, freePort, made } from "./node.mjs";
 
 const NODES = 3;
 const AGREE_MS = 60_000;
+let clusters = 0;
 
 /** Nodes that compute together, with some events in the logs of the first two. */
 async function cluster(t) {
+  clusters += 1;
   const ports = [];
   for (let n = 0; n < NODES; n += 1) ports.push(await freePort());
   const hosts = ports.map((port) => `127.0.0.1:${port}`).join();
   const nodes = ports.map((_, process) => {
-    return new Node(`cluster-${process}`, ["--hosts", hosts, "--process", String(process)]);
+    return new Node(`cluster-${clusters}-${process}`, ["--hosts", hosts, "--process", String(process)]);
   });
-  t.after(() => Promise.all(nodes.map((node) => node.process?.exitCode === null && node.kill())));
+  t.after(() => Promise.all(nodes.map((node) => node.process && node.kill())));
   for (const node of nodes) {
     await node.settle();
     node.spawn();
@@ -33,7 +35,7 @@ const known = async (node) => (await fetch(`${node.url}/v1/cluster`)).json();
 test("a cluster: every node has its row, and a node that is away is named on all screens",
   { skip: NOT_OURS }, async (t) => {
     const nodes = await cluster(t);
-    const page = await open(t, "data", { of: nodes[2] });
+    const page = await open(t, "data", { of: nodes[2], expects: LOST });
     await isLive(page);
     const rows = page.locator("#cluster tbody tr");
     const shown = () => rows.evaluateAll((rows) => rows.map(({ dataset, cells }) =>
@@ -70,7 +72,7 @@ test("a cluster: every node has its row, and a node that is away is named on all
 test("a cluster: without the first node little is known, which is said", { skip: NOT_OURS },
   async (t) => {
     const nodes = await cluster(t);
-    const page = await open(t, "data", { of: nodes[1] });
+    const page = await open(t, "data", { of: nodes[1], expects: LOST });
     await isLive(page);
     await nodes[0].kill();
     await page.locator("p", { hasText: "The first node is away" }).waitFor();

@@ -12,7 +12,7 @@ import { chromium } from "playwright-core";
 import { Node } from "./node.mjs";
 import { FLAGS, WIDE } from "./page.mjs";
 
-const RATES = (process.env.RATES ?? "100,1000,10000").split(",").map(Number);
+const RATES = (process.env.RATES ?? "100,1000,10000").split(",").filter(Boolean).map(Number);
 const RUNS = Number(process.env.RUNS ?? 7);
 const SECONDS = Number(process.env.SECONDS ?? 20);
 const SCREEN = process.env.SCREEN ?? "managers";

@@ -74,6 +74,8 @@ export class Node {
 
   /** Ends the process as a crash would. */
   async kill() {
+    const { exitCode, signalCode } = this.process;
+    if (exitCode !== null || signalCode !== null) return;
     const ended = once(this.process, "exit");
     this.process.kill("SIGKILL");
     await ended;

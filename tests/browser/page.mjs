@@ -25,6 +25,8 @@ export const SCREENS = {
 
 export const node = new Node();
 export const NOT_OURS = !node.isOwn && "only for a node of the test's own";
+/** What a browser says of a node that does not answer. */
+export const LOST = /Failed to load resource|ERR_|EventSource|WebSocket/;
 let browser;
 
 export async function start() {

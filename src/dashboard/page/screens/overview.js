@@ -352,7 +352,8 @@ function News() {
 function Whose({ item: { data, at } }) {
   const when = html`<time>${time(at)}</time>`;
   if (data.manager) return html`<${Person} data=${data} more=${html`${when} · `} />`;
-  return html`<span><span>${whose(data)}</span><small>${when}</small></span>`;
+  const name = whose(data);
+  return html`<span title=${name}><span>${name}</span><small>${when}</small></span>`;
 }
 
 function whose(data) {
