@@ -7,6 +7,7 @@
 //! The page is read in this order: `client.js` is the transport, and knows nothing of figures;
 //! `rows.js` holds the rows of a view and `order.js` the order of a table; `figures.js` follows each
 //! view once for all parts that look at it, and has the one clock by which the page is drawn;
+//! `polled.js` asks for what no view has;
 //! `status.js` and `intake.js` say how the node stands; `route.js` is the address. `screens/` are
 //! what the menu names, `parts/` what they are made of, `words/` what they say.
 

@@ -4,12 +4,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  NOT_OURS, addressOf, cell, eventually, filled, isLive, node, number, open, rowOf, someManager,
+  LOST, NOT_OURS, addressOf, cell, eventually, filled, isLive, node, number, open, rowOf, someManager,
 } from "./page.mjs";
 
 const countOf = async (row) => number(await cell(row, "n").innerText());
-/** What a browser says of a node that does not answer. */
-const LOST = /Failed to load resource|ERR_|EventSource|WebSocket/;
 
 test("a rating sent changes the figure shown within two seconds", async (t) => {
   const manager = await someManager();

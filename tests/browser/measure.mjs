@@ -1,8 +1,8 @@
 // What the page costs, on a node that runs already and has data: time to first figures, main
-// thread per second at several rates of row updates, heap over time, bytes shipped. For
+// thread and frames per second at several rates of row updates, heap over time, bytes shipped. For
 // benches/RESULTS.md.
 //
-//   OTKLIK_MEASURE=1 [SECONDS=20] [SCREEN=managers] scripts/browser-test http://HOST:PORT
+//   OTKLIK_MEASURE=1 [RUNS=7] [SECONDS=20] [SCREEN=managers] scripts/browser-test http://HOST:PORT
 //
 // With MINUTES only the heap, minute by minute, at RATE events a second (300).
 
@@ -12,7 +12,8 @@ import { chromium } from "playwright-core";
 import { Node } from "./node.mjs";
 import { FLAGS, WIDE } from "./page.mjs";
 
-const RATES = [100, 1000, 10_000];
+const RATES = (process.env.RATES ?? "100,1000,10000").split(",").filter(Boolean).map(Number);
+const RUNS = Number(process.env.RUNS ?? 7);
 const SECONDS = Number(process.env.SECONDS ?? 20);
 const SCREEN = process.env.SCREEN ?? "managers";
 const MINUTES = Number(process.env.MINUTES ?? 0);
@@ -116,17 +117,27 @@ async function heap() {
 
 if (MINUTES > 0) await heap();
 
+const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+const written = (values) => {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return `${Math.round(median(values))} ms (${Math.round(least)} to ${Math.round(most)})`;
+};
+
 for (const screen of ["overview", "managers?period=all"]) {
-  const { page, session, context, bytes } = await opened(screen);
   const what = screen === "overview" ? "figure" : "row";
-  await page.waitForFunction((what) => window.firstAt[what], what, { timeout: 60_000 });
-  const at = await page.evaluate((what) => window.firstAt[what], what);
-  const { TaskDuration } = await metrics(session);
+  const [times, busy, shipped] = [[], [], []];
+  for (let run = 0; run < RUNS; run += 1) {
+    const { page, session, context, bytes } = await opened(screen);
+    await page.waitForFunction((what) => window.firstAt[what], what, { timeout: 60_000 });
+    times.push(await page.evaluate((what) => window.firstAt[what], what));
+    busy.push((await metrics(session)).TaskDuration * 1000);
+    shipped.push(bytes());
+    await context.close();
+  }
   console.log(
-    `${screen}: first ${what} after ${Math.round(at)} ms, of which ` +
-    `${Math.round(TaskDuration * 1000)} ms of main thread; ${bytes()} bytes so far`,
+    `${screen}: first ${what} after ${written(times)} of ${RUNS} runs, of which ${written(busy)} ` +
+    `of main thread; ${median(shipped)} bytes so far`,
   );
-  await context.close();
 }
 
 /** Main thread for 10,000 row updates in ten frames: read and merged, the quickest of ten. */
@@ -151,6 +162,40 @@ async function merging() {
     return performance.now() - start;
   });
   return Math.min(...took);
+}
+
+/**
+ * How long each frame took, in milliseconds, for some seconds. With `isScrolling` the table is moved
+ * by a third of a row in each, and back from its end.
+ */
+async function frames(page, seconds, isScrolling) {
+  return page.evaluate(([seconds, isScrolling]) => new Promise((resolve) => {
+    const box = document.querySelector(".scroll");
+    const took = [];
+    let [from, last, step] = [null, null, 16];
+    const frame = (now) => {
+      from ??= now;
+      if (last !== null) took.push(now - last);
+      last = now;
+      if (isScrolling) {
+        const before = box.scrollTop;
+        box.scrollTop += step;
+        if (box.scrollTop === before) step = -step;
+      }
+      if (now - from < seconds * 1000) requestAnimationFrame(frame);
+      else resolve(took);
+    };
+    requestAnimationFrame(frame);
+  }), [seconds, isScrolling]);
+}
+
+function framesWritten(took) {
+  const sorted = [...took].sort((a, b) => a - b);
+  const at = (share) => sorted[Math.floor((sorted.length - 1) * share)].toFixed(1);
+  const perSecond = (1000 * took.length) / took.reduce((sum, ms) => sum + ms, 0);
+  const late = took.filter((ms) => ms > 25).length;
+  return `${perSecond.toFixed(1)} frames a second, p50 ${at(0.5)}, p99 ${at(0.99)}, longest ` +
+    `${at(1)} ms, ${late} of ${took.length} late by more than half a frame`;
 }
 
 const { page, session } = await opened(SCREEN);
@@ -178,5 +223,15 @@ for (const rate of RATES) {
     `layout ${busy("LayoutDuration")}, style ${busy("RecalcStyleDuration")}), ` +
     `heap ${mebibytes(before.JSHeapUsedSize)} to ${mebibytes(JSHeapUsedSize)} MiB`,
   );
+}
+for (const rate of RATES) {
+  for (const isScrolling of [false, true]) {
+    const sent = send(rate, SECONDS);
+    const took = await frames(page, SECONDS - 1, isScrolling);
+    await sent;
+    console.log(
+      `${SCREEN}, ${rate} events/s${isScrolling ? ", scrolling" : ""}: ${framesWritten(took)}`,
+    );
+  }
 }
 await browser.close();

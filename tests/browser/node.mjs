@@ -14,41 +14,56 @@ const PAST = { LD_PRELOAD: OTKLIK_FAKETIME, FAKETIME: "-2d", FAKETIME_DONT_FAKE_
 
 const date = (ms) => new Date(ms).toISOString().slice(0, 10);
 
-/** A node with data. `isOwn` where it can be killed and started again. */
+/**
+ * A node with data, in a folder `name`. `isOwn` where it can be killed and started again; `flags`
+ * are what it is served with besides.
+ */
 export class Node {
   isOwn = !OTKLIK_URL;
+
+  constructor(name = "data", flags = []) {
+    this.data = join(OTKLIK_WORK, name);
+    this.flags = flags;
+  }
 
   async start() {
     if (!this.isOwn) {
       this.url = OTKLIK_URL.replace(/\/$/, "");
       return;
     }
-    this.port = await freePort();
-    this.url = `http://127.0.0.1:${this.port}`;
+    await this.settle();
     // It hears of the past two days ago, so that an hour has passed when it starts again, and the
     // lists of the days before are drawn.
     await this.run(PAST);
-    const made = join(OTKLIK_WORK, "made");
-    // A year and a bit up to tomorrow, so that periods are running.
-    const span = ["--from", date(Date.now() - 400 * DAY_MS), "--until", date(Date.now() + DAY_MS)];
-    const generate = ["generate", "--events", "20000", "--seed", "5", ...span, "--out", made];
-    const { status, stderr } = spawnSync(OTKLIK, generate, { encoding: "utf8" });
-    if (status !== 0) throw new Error(`otklik generate failed: ${stderr}`);
-    for (const file of ["reference.ndjson", "events.ndjson"]) {
-      await this.post(readFileSync(join(made, file), "utf8"));
-    }
+    const { reference, events } = made(20_000);
+    await this.post(reference);
+    await this.post(events);
     await this.kill();
     await this.run();
     // It is ready with what was shown before it was killed, which may be less than it was sent.
     await fetch(`${this.url}/v1/views/conservation?min_epoch=${this.epoch}&wait_seconds=60`);
   }
 
+  /** Takes a port of its own. */
+  async settle() {
+    this.port = await freePort();
+    this.url = `http://127.0.0.1:${this.port}`;
+  }
+
   /** Starts the process, and waits until it serves figures. */
   async run(environment = {}) {
-    const data = join(OTKLIK_WORK, "data");
-    const serve = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data", data];
+    this.spawn(environment);
+    await this.isReady();
+  }
+
+  spawn(environment = {}) {
+    const listen = `127.0.0.1:${this.port}`;
+    const serve = ["serve", "--listen", listen, "--data", this.data, ...this.flags];
     const env = { ...process.env, ...environment };
     this.process = spawn(OTKLIK, serve, { stdio: "ignore", env });
+  }
+
+  async isReady() {
     const until = Date.now() + START_MS_MAX;
     while (!(await fetch(`${this.url}/readyz`).catch(() => null))?.ok) {
       if (this.process.exitCode !== null) throw new Error("the node ended as it started");
@@ -59,6 +74,8 @@ export class Node {
 
   /** Ends the process as a crash would. */
   async kill() {
+    const { exitCode, signalCode } = this.process;
+    if (exitCode !== null || signalCode !== null) return;
     const ended = once(this.process, "exit");
     this.process.kill("SIGKILL");
     await ended;
@@ -103,7 +120,18 @@ export class Node {
   }
 }
 
-async function freePort() {
+/** Events of a year and a bit up to tomorrow, so that periods are running, as two texts. */
+export function made(count) {
+  const out = join(OTKLIK_WORK, `made-${count}`);
+  const span = ["--from", date(Date.now() - 400 * DAY_MS), "--until", date(Date.now() + DAY_MS)];
+  const generate = ["generate", "--events", String(count), "--seed", "5", ...span, "--out", out];
+  const { status, stderr } = spawnSync(OTKLIK, generate, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`otklik generate failed: ${stderr}`);
+  const text = (name) => readFileSync(join(out, `${name}.ndjson`), "utf8");
+  return { reference: text("reference"), events: text("events") };
+}
+
+export async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address();

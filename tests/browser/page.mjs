@@ -25,6 +25,8 @@ export const SCREENS = {
 
 export const node = new Node();
 export const NOT_OURS = !node.isOwn && "only for a node of the test's own";
+/** What a browser says of a node that does not answer. */
+export const LOST = /Failed to load resource|ERR_|EventSource|WebSocket/;
 let browser;
 
 export async function start() {
@@ -42,29 +44,42 @@ export async function stop() {
 }
 
 /**
- * Opens a screen anew, as a reader who was never here; closes it after the test, which fails where
- * the page complained or asked another host. `expects` are complaints that the test provokes.
+ * Opens a screen anew, as a reader who was never here: `{ page, context }`; `before(page)` is called
+ * before it is there, `of` is another node than the one of all tests.
  */
-export async function open(t, at = "", options = {}) {
-  const { viewport = WIDE, locale = "en-GB", colorScheme = "light", before, expects } = options;
+export async function look(at, options = {}) {
+  const { viewport = WIDE, locale = "en-GB", colorScheme = "light", before, of = node } = options;
   const context = await browser.browser().newContext({ viewport, locale, colorScheme });
   context.setDefaultTimeout(30_000);
   const page = await context.newPage();
+  await before?.(page);
+  await page.goto(`${of.url}/#/${at}`);
+  return { page, context };
+}
+
+/**
+ * The same for a test, which fails where the page complained or asked another host. `expects` are
+ * complaints that the test provokes.
+ */
+export async function open(t, at = "", options = {}) {
+  const { before, expects, of = node } = options;
   const complaints = [];
-  page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) complaints.push(message.text());
-  });
-  page.on("pageerror", (error) => complaints.push(error.stack));
   const hosts = new Set();
-  page.on("request", (request) => hosts.add(new URL(request.url()).host));
+  const listen = async (page) => {
+    page.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => complaints.push(error.stack));
+    page.on("request", (request) => hosts.add(new URL(request.url()).host));
+    await before?.(page);
+  };
+  const { page, context } = await look(at, { ...options, before: listen });
   t.after(async () => {
     await context.close();
     const unexpected = complaints.filter((text) => !expects?.test(text));
     assert.deepEqual(unexpected, [], "the page complained");
-    assert.deepEqual([...hosts], [new URL(node.url).host], "the page asked another host");
+    assert.deepEqual([...hosts], [new URL(of.url).host], "the page asked another host");
   });
-  await before?.(page);
-  await page.goto(`${node.url}/#/${at}`);
   return page;
 }
 

@@ -11,4 +11,4 @@ await import("./figures.mjs");
 await import("./screens.mjs");
 await import("./reach.mjs");
 await import("./life.mjs");
-await import("./pictures.mjs");
+await import("./cluster.mjs");

@@ -25,8 +25,11 @@ async function tour(t, options, look) {
   }
 }
 
+const large = (page) => page.addInitScript(() => localStorage.setItem("otklik.type", "large"));
+
 for (const [name, options] of [
   ["light and wide", { colorScheme: "light", viewport: WIDE, locale: "ru-RU" }],
+  ["dark and wide, in large type", { colorScheme: "dark", viewport: WIDE, before: large }],
   ["dark and narrow", { colorScheme: "dark", viewport: NARROW, locale: "en-GB" }],
 ]) {
   test(`axe finds nothing on any screen, ${name}`, async (t) => {
@@ -41,7 +44,6 @@ for (const [name, options] of [
 }
 
 test("fits a phone, also with large type", async (t) => {
-  const large = (page) => page.addInitScript(() => localStorage.setItem("otklik.type", "large"));
   await tour(t, { viewport: NARROW, locale: "ru-RU", before: large }, async (page, screen) => {
     const [main, width] = await page.evaluate(() => {
       return [document.querySelector("main").scrollWidth, document.documentElement.clientWidth];
@@ -49,6 +51,52 @@ test("fits a phone, also with large type", async (t) => {
     assert.ok(main <= width, `${screen} is ${main} wide, and there are ${width}`);
   });
 });
+
+for (const [name, options] of [
+  ["on a laptop", { viewport: WIDE }],
+  ["on a laptop in large type", { viewport: WIDE, before: large }],
+  ["on a phone", { viewport: NARROW }],
+  ["on a tablet", { viewport: { width: 820, height: 1180 } }],
+  ["on a wall", { viewport: { width: 3840, height: 2160 } }],
+]) {
+  test(`no figure and no name is cut off, ${name}`, async (t) => {
+    await tour(t, { ...options, locale: "ru-RU" }, async (page, screen) => {
+      // Parts that come later, as explanations do, have to find their room too.
+      await eventually(async () => (await page.locator(".skeleton").count()) === 0, 20_000, screen);
+      assert.deepEqual(await page.evaluate(cutOff), [], screen);
+    });
+  });
+}
+
+/**
+ * Texts that reach beyond a box that hides what is too much, or beyond their card. Names end in an
+ * ellipsis and have the whole as a title; on a phone a status is its icon.
+ */
+function cutOff() {
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let text = walker.nextNode(); text !== null; text = walker.nextNode()) {
+    const own = text.parentElement;
+    if (own.closest(".unseen, .skip, .status, option, script, noscript")) continue;
+    const range = document.createRange();
+    range.selectNodeContents(text);
+    const { left, right, bottom, width } = range.getBoundingClientRect();
+    if (width === 0) continue;
+    for (let box = own; box !== document.body; box = box.parentElement) {
+      const { overflowX, overflowY, textOverflow, webkitLineClamp } = getComputedStyle(box);
+      const isNamed = textOverflow === "ellipsis" || webkitLineClamp !== "none";
+      if (isNamed && own.closest("[title]") !== null) break;
+      if (overflowX === "auto" || overflowY === "auto") break; // scrolls
+      if (overflowX === "visible" && !box.matches(".card")) continue;
+      const around = box.getBoundingClientRect();
+      if (left < around.left - 1 || right > around.right + 1 || bottom > around.bottom + 2) {
+        found.push(`${text.data.trim()} in ${box.className || box.tagName}`);
+        break;
+      }
+    }
+  }
+  return found;
+}
 
 test("speaks the reader's language and remembers another", async (t) => {
   const page = await open(t, "managers", { locale: "ru-RU" });
@@ -163,6 +211,19 @@ test("is printed without menu and filters, row after row", async (t) => {
     return page.locator(`tr[aria-rowindex="${at}"]`).boundingBox();
   }));
   assert.ok(second.y >= first.y + first.height - 1, "rows stand below one another");
+});
+
+test("is printed black on white, also out of the dark", async (t) => {
+  const page = await open(t, "overview", { colorScheme: "dark" });
+  await isLive(page);
+  const theme = () => page.locator("html").getAttribute("data-theme");
+  assert.equal(await theme(), "dark");
+  await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
+  assert.equal(await theme(), "light");
+  await page.evaluate(() => dispatchEvent(new Event("afterprint")));
+  assert.equal(await theme(), "dark");
+  await page.reload();
+  assert.equal(await theme(), "dark");
 });
 
 test("the interface for programs can be read, and tried out, under its own policy", async (t) => {

@@ -120,3 +120,24 @@ test("the order stands still under the pointer until a newer one is asked for", 
   const change = cell(rowOf(page, manager), "change");
   await eventually(async () => /−\d/.test(await change.innerText()), 5000, "the change");
 });
+
+test("a list stands still under the pointer, too", async (t) => {
+  const manager = await someManager();
+  const page = await open(t, "overview");
+  await isLive(page);
+  const news = page.locator(".news li");
+  const first = () => news.first().innerText();
+  await node.rate(manager, 1);
+  await news.first().waitFor({ timeout: 20_000 });
+  await page.locator(".news h2").hover();
+  // What came in as the pointer did may still be told.
+  let before = await first();
+  await eventually(async () => before === (before = await first()), 5000, "a list that stands");
+  await node.rate(manager, 1);
+  const newer = page.locator(".news .newer");
+  await newer.waitFor({ timeout: 20_000 });
+  assert.equal(await first(), before, "nothing moved");
+  await newer.click();
+  await eventually(async () => (await first()) !== before, 5000, "what is newer");
+  assert.equal(await newer.count(), 0);
+});

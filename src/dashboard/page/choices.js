@@ -13,6 +13,8 @@ export const theme = signal(root.dataset.theme);
 export const type = signal(root.dataset.type === "large" ? "large" : "normal");
 /** Whether there is room for one column only. */
 export const isNarrow = signal(false);
+/** Whether the menu has room for short names only. */
+export const isTight = signal(false);
 /** Whether what is shown stands still while the page goes on listening. */
 export const isPaused = signal(false);
 
@@ -50,6 +52,19 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) =>
   if (!isStored("theme")) theme.value = event.matches ? "dark" : "light";
 });
 
-const narrow = matchMedia("(max-width: 700px)");
-narrow.addEventListener("change", () => (isNarrow.value = narrow.matches));
-isNarrow.value = narrow.matches;
+// On paper it is black on white, the drawings too; what was chosen comes back after.
+let onScreen = null;
+addEventListener("beforeprint", () => {
+  onScreen ??= theme.peek();
+  theme.value = "light";
+});
+addEventListener("afterprint", () => {
+  if (onScreen !== null) theme.value = onScreen;
+  onScreen = null;
+});
+
+for (const [isWithin, width] of [[isNarrow, "700px"], [isTight, "1000px"]]) {
+  const media = matchMedia(`(max-width: ${width})`);
+  media.addEventListener("change", () => (isWithin.value = media.matches));
+  isWithin.value = media.matches;
+}

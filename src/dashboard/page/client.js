@@ -53,12 +53,14 @@ export async function rows(view, conditions) {
 }
 
 /** How a row of `manager_periods` comes about (docs/explain.md). Throws where it cannot. */
-export async function explain(tenure, period) {
-  const parameters = new URLSearchParams({ tenure, period });
-  const response = await fetch(`/v1/explain/manager_periods?${parameters}`, {
-    signal: AbortSignal.timeout(ANSWER_MS_MAX),
-  });
-  if (!response.ok) throw new Error(`explain: status ${response.status}`);
+export function explain(tenure, period) {
+  return answer(`/v1/explain/manager_periods?${new URLSearchParams({ tenure, period })}`);
+}
+
+/** What the node answers to a path. Throws where it cannot. */
+export async function answer(path) {
+  const response = await fetch(path, { signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+  if (!response.ok) throw new Error(`${path}: status ${response.status}`);
   return response.json();
 }
 

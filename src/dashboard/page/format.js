@@ -30,6 +30,8 @@ const formats = computed(() => {
     hundredths: decimals(2, 2),
     millionths: decimals(6, 6),
     shortest: decimals(0, 6),
+    tenths: decimals(0, 1),
+    whole: decimals(0, 0),
     time: new Intl.DateTimeFormat(locale, clock),
     minutes: new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" }),
     moment: new Intl.DateTimeFormat(locale, { dateStyle: "short", timeStyle: "short" }),
@@ -57,6 +59,10 @@ export const target = percentWith("shortest");
 /** A mean score, which has two decimals. */
 export const average = (number) =>
   number === null ? NONE : formats.value.hundredths.format(number);
+
+/** How often a second: with a decimal where there are few, so that seldom is not never. */
+export const frequency = (number) =>
+  formats.value[number < 10 ? "tenths" : "whole"].format(number);
 
 /** A large number in few characters: «1,2 млн». */
 export const compact = (number) => formats.value.compact.format(number);

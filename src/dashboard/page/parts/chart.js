@@ -4,7 +4,7 @@ import { Component, createRef } from "../vendor/preact.mjs";
 import { effect } from "../vendor/signals-core.mjs";
 import { isNarrow, language, theme, type } from "../choices.js";
 import { rate, second } from "../figures.js";
-import { compact, integer, percent, shortMonth } from "../format.js";
+import { compact, integer, percent, shortMonth, target } from "../format.js";
 import { html } from "../html.js";
 import { SECONDS } from "../rate.js";
 import { words } from "../words.js";
@@ -12,6 +12,8 @@ import { words } from "../words.js";
 /** Heights in rems. */
 const RATE_HEIGHT = 8;
 const MONTHS_HEIGHT = 13;
+/** Steps of an axis of counts: 1, 2, 5, 10, … */
+const WHOLE = [0, 1, 2, 3, 4, 5, 6, 7].flatMap((power) => [1, 2, 5].map((n) => n * 10 ** power));
 
 /** What is accepted per second: all events, and ratings. */
 export function RateChart() {
@@ -94,6 +96,8 @@ class Plot extends Component {
 }
 
 const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
+/** One on a laptop, and more where type is larger, so that lines are seen from as far. */
+const pixel = () => rem() / 14;
 const colour = (name) =>
   getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -106,11 +110,10 @@ function axis() {
 
 function rateOptions() {
   const say = words();
-  const line = { width: 1.5, points: { show: false } };
-  const whole = (number) => (Number.isInteger(number) ? compact(number) : "");
+  const line = { width: 1.5 * pixel(), points: { show: false } };
   const ago = (seconds) => (seconds === 0 ? say.chartNow : say.chartMinutes(-seconds / 60));
   return {
-    padding: [8, 1.5 * rem(), 0, 0],
+    padding: [0.6 * rem(), 1.5 * rem(), 0, 0],
     scales: {
       x: { time: false, range: [1 - SECONDS, 0] },
       y: { range: (_plot, _least, most) => [0, Math.max(most * 1.1, 5)] },
@@ -125,26 +128,28 @@ function rateOptions() {
       },
       {
         ...axis(),
-        size: 3.2 * rem(),
+        size: 3.6 * rem(),
         space: 2.4 * rem(),
-        values: (_plot, splits) => splits.map(whole),
-        grid: { stroke: colour("--line"), width: 1 },
+        incrs: WHOLE,
+        values: (_plot, splits) => splits.map(compact),
+        grid: { stroke: colour("--line"), width: pixel() },
       },
     ],
     series: [
       {},
       { ...line, stroke: colour("--accepted"), fill: colour("--accepted-area") },
-      { ...line, stroke: colour("--ratings"), width: 2 },
+      { ...line, stroke: colour("--ratings"), width: 2 * pixel() },
     ],
   };
 }
 
 function monthOptions(box, months) {
-  const around = (least, most) => [Math.floor(least - 1), Math.min(100, Math.ceil(most + 1))];
+  // A little above 100 %, where a line at the top has room.
+  const around = (least, most) => [Math.floor(least - 1), Math.min(100.4, Math.ceil(most + 1))];
   const isNamed = (at) => (months.length - 1 - at) % room === 0;
   const room = Math.max(1, Math.ceil(months.length / (box.clientWidth / (4.5 * rem()))));
   return {
-    padding: [8, 1.5 * rem(), 0, 0],
+    padding: [0.6 * rem(), 1.5 * rem(), 0, 0],
     scales: {
       x: { time: false, range: [-0.6, months.length - 0.4] },
       y: { range: (_plot, least, most) => around(least, most) },
@@ -160,22 +165,26 @@ function monthOptions(box, months) {
       },
       {
         ...axis(),
-        size: 3.2 * rem(),
+        size: 3.6 * rem(),
         space: 2.4 * rem(),
-        values: (_plot, splits) => splits.map((value) => `${value}`),
-        grid: { stroke: colour("--line"), width: 1 },
+        values: (_plot, splits) => splits.map(target),
+        grid: { stroke: colour("--line"), width: pixel() },
       },
     ],
     series: [
       {},
       {
         scale: "ratings",
-        paths: uPlot.paths.bars({ size: [0.5, 40] }),
+        paths: uPlot.paths.bars({ size: [0.5, 3 * rem()] }),
         fill: colour("--accepted-area"),
         width: 0,
         points: { show: false },
       },
-      { stroke: colour("--ratings"), width: 2, points: { show: true, size: 5 } },
+      {
+        stroke: colour("--ratings"),
+        width: 2 * pixel(),
+        points: { show: true, size: 5 * pixel(), width: pixel() },
+      },
     ],
   };
 }

@@ -1,5 +1,6 @@
 // Columns that more than one table has.
 
+import { isNarrow, type } from "../choices.js";
 import { NONE, difference, integer, percent } from "../format.js";
 import { html } from "../html.js";
 import { words } from "../words.js";
@@ -11,7 +12,7 @@ export const valueColumn = (about) => ({
   label: "R",
   about,
   kind: "figure",
-  width: "6.25rem",
+  width: isNarrow.value ? "7.4rem" : "6.25rem",
   of: (data) => data.percent,
   cell: (data) => html`
     <b>${percent(data.percent)}</b>
@@ -39,10 +40,11 @@ export const numberColumn = (id, label, about) => ({
 /** By how much the value is another since the page was opened. */
 export const changeColumn = () => ({
   id: "change",
+  isWide: type.value === "large",
   label: words().columns.change,
   about: words().columns.changeAbout,
   kind: "figure",
-  width: "6.5rem",
+  width: isNarrow.value ? "5.5rem" : "6.5rem",
   of: (data, row) => {
     if (row.since === null || data.percent === null) return null;
     return Math.round(data.percent * 100) - Math.round(row.since * 100);

@@ -154,7 +154,7 @@ function Heading({ column, sort, onSort }) {
   return html`
     <th role="columnheader" scope="col" data-column=${column.id} data-kind=${column.kind}
       aria-sort=${isSorted ? direction : undefined}>
-      <button type="button" title=${column.about} onClick=${click}>
+      <button type="button" title=${column.about ?? column.label} onClick=${click}>
         <span>${column.label}</span>
         <${Icon} name=${isSorted ? direction : "sort"} />
       </button>

@@ -6,6 +6,7 @@ import { html } from "../html.js";
 import { nameOf } from "../names.js";
 import { to } from "../route.js";
 import { words } from "../words.js";
+import { Shares } from "./shares.js";
 import { Fact } from "./value.js";
 
 /** Units that are shown. */
@@ -75,32 +76,15 @@ export function Sources({ explained }) {
   const say = words();
   const units = explained.units.slice(0, UNITS_MAX);
   const more = explained.units.length - units.length;
-  const table = (name, rows) => html`
-    <div class="scroll short" tabindex="0" role="group" aria-label=${name}>
-      <table class="plain">
-        <thead><tr>
-          <th scope="col">${name}</th><th scope="col">R</th><th scope="col">K</th>
-          <th scope="col">N</th>
-        </tr></thead>
-        <tbody>
-          ${rows.map(([id, label, { k, n, percent: value }]) => html`
-            <tr key=${id}>
-              <th scope="row">${label}</th><td>${percent(value)}</td>
-              <td>${integer(k)}</td><td>${integer(n)}</td>
-            </tr>
-          `)}
-        </tbody>
-      </table>
-    </div>
-  `;
   return html`
     <section class="card" aria-labelledby="sources-title" data-part="sources">
       <h2 id="sources-title">${say.figureFrom}</h2>
       <p class="about">${say.figureFromAbout}</p>
-      ${table(say.unit, units.map((part) => [part.unit, nameOf("unit", part.unit), part]))}
+      <${Shares} name=${say.unit}
+        rows=${units.map((part) => [part.unit, nameOf("unit", part.unit), part])} />
       ${more > 0 && html`<p class="about">${say.andMore(more)}</p>`}
-      ${table(say.month, [...explained.months].reverse().map((part) =>
-        [part.month, longMonth(part.month), part]))}
+      <${Shares} name=${say.month} rows=${[...explained.months].reverse()
+        .map((part) => [part.month, longMonth(part.month), part])} />
     </section>
   `;
 }
@@ -113,28 +97,30 @@ export function Beside({ explained }) {
     (state === "pending" ? `${say.pending}: ${say.reasons[reason]}` : say.codes[reason]);
   const held = others.reduce((sum, { n }) => sum + n, 0);
   return html`
-    <h3>${say.beside}</h3>
-    ${beside.length === 0 ? html`<p class="about">${say.nothingBeside}</p>` : html`
-      <table class="plain" data-part="beside">
-        <thead><tr>
-          <th scope="col">${say.code}</th><th scope="col">${say.channel}</th>
-          <th scope="col">${say.ratingsBeside}</th><th scope="col">${say.count}</th>
-        </tr></thead>
-        <tbody>
-          ${beside.map((part) => html`
-            <tr key=${`${part.reason} ${part.channel}`}>
-              <th scope="row">${reason(part)}</th><td>${say.channels[part.channel]}</td>
-              <td>${part.ratings === undefined ? "–" : integer(part.ratings)}</td>
-              <td>${part.messages === undefined ? "–" : integer(part.messages)}</td>
-            </tr>
-          `)}
-        </tbody>
-      </table>
-    `}
-    <dl class="facts">
-      <${Fact} label=${say.vacantRatings} value=${integer(vacancies.n)} />
-      <${Fact} label=${say.othersRatings} value=${integer(held)} />
-    </dl>
-    <p class="about">${say.besideAbout} <a href=${to("data")}>${say.toData}</a></p>
+    <section class="card" aria-labelledby="beside-title">
+      <h2 id="beside-title">${say.beside}</h2>
+      ${beside.length === 0 ? html`<p class="about">${say.nothingBeside}</p>` : html`
+        <table class="plain" data-part="beside">
+          <thead><tr>
+            <th scope="col">${say.code}</th><th scope="col">${say.channel}</th>
+            <th scope="col">${say.ratingsBeside}</th><th scope="col">${say.count}</th>
+          </tr></thead>
+          <tbody>
+            ${beside.map((part) => html`
+              <tr key=${`${part.reason} ${part.channel}`}>
+                <th scope="row">${reason(part)}</th><td>${say.channels[part.channel]}</td>
+                <td>${part.ratings === undefined ? "–" : integer(part.ratings)}</td>
+                <td>${part.messages === undefined ? "–" : integer(part.messages)}</td>
+              </tr>
+            `)}
+          </tbody>
+        </table>
+      `}
+      <dl class="facts long">
+        <${Fact} label=${say.vacantRatings} value=${integer(vacancies.n)} />
+        <${Fact} label=${say.othersRatings} value=${integer(held)} />
+      </dl>
+      <p class="about">${say.besideAbout} <a href=${to("data")}>${say.toData}</a></p>
+    </section>
   `;
 }

@@ -20,7 +20,7 @@ export function Header() {
           <circle cx="8" cy="24" r="3.5" />
           <path d="M8 14a10 10 0 0 1 10 10M8 5a19 19 0 0 1 19 19" />
         </svg>
-        <p><b>${say.title}</b><span>${say.subtitle}</span></p>
+        <p><b>${say.title}</b><span title=${say.subtitle}>${say.subtitle}</span></p>
       </div>
       <${Conditions} />
       <${Standing} />

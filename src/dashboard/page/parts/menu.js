@@ -1,6 +1,6 @@
 // The menu of screens: a column beside them, and on a phone a bar below them.
 
-import { isNarrow } from "../choices.js";
+import { isTight } from "../choices.js";
 import { html } from "../html.js";
 import { SCREENS, route, to } from "../route.js";
 import { words } from "../words.js";
@@ -8,7 +8,7 @@ import { Icon } from "./icons.js";
 
 export function Menu() {
   const say = words();
-  const names = isNarrow.value ? say.screensShort : say.screens;
+  const names = isTight.value ? say.screensShort : say.screens;
   const shown = route.value.screen === "figure" ? "managers" : route.value.screen;
   return html`
     <nav class="menu" aria-label=${say.menu}>

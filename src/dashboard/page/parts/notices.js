@@ -5,6 +5,7 @@ import { broken, retry, standing } from "../figures.js";
 import { html } from "../html.js";
 import { age, figuresAt } from "../status.js";
 import { words } from "../words.js";
+import { Waiting } from "./cluster.js";
 import { duration } from "./header.js";
 import { Icon } from "./icons.js";
 
@@ -15,7 +16,7 @@ export function Notices() {
   return html`
     <div class="notice" data-kind=${kind} role=${kind === "error" ? "alert" : "note"}>
       <${Icon} name=${kind === "error" ? "not_met" : "below_first"} />
-      <p>${text}</p>
+      <p>${text} ${kind === "wait" && html`<${Waiting} />`}</p>
       ${kind === "error" && html`
         <button type="button" onClick=${retry}>${words().retry}</button>
       `}

@@ -1,7 +1,8 @@
 // How many ratings there are of each score, 5 first: bars beside their numbers.
 
-import { integer, share } from "../format.js";
+import { integer, percent } from "../format.js";
 import { html } from "../html.js";
+import { percentOf } from "../sums.js";
 import { words } from "../words.js";
 import { Bar } from "./spark.js";
 
@@ -13,8 +14,9 @@ export function Scores({ scores }) {
   return html`
     <table class="plain score-table">
       <caption class="unseen">${say.scores}</caption>
-      <thead class="unseen"><tr>
-        <th scope="col">${say.score}</th><th scope="col">${say.share}</th>
+      <thead><tr>
+        <th scope="col">${say.score}</th><td class="wide-cell"></td>
+        <th scope="col">${say.share}</th>
         <th scope="col">${say.ratings}</th>
       </tr></thead>
       <tbody>
@@ -23,8 +25,8 @@ export function Scores({ scores }) {
             <th scope="row">${score}</th>
             <td class="wide-cell">
               <${Bar} part=${scores[score - 1]} whole=${most} kind=${`score-${score}`} />
-              <span class="unseen">${share(scores[score - 1], whole)}</span>
             </td>
+            <td>${percent(percentOf(scores[score - 1], whole))}</td>
             <td>${integer(scores[score - 1])}</td>
           </tr>
         `)}

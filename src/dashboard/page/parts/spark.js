@@ -12,8 +12,9 @@ export function Spark({ values, least = null, most = null }) {
   if (known.length < 2) return html`<svg class="spark" aria-hidden="true"></svg>`;
   const low = least ?? Math.min(...known);
   const high = most ?? Math.max(...known);
-  // A line that never moves lies in the middle.
-  const heightOf = (value) => (high === low ? 0.5 : (value - low) / (high - low));
+  // A line that never moves lies in the middle, but one at the bottom of its scale at the bottom.
+  const level = least === null ? 0.5 : 0;
+  const heightOf = (value) => (high === low ? level : (value - low) / (high - low));
   const x = (at) => (at / (values.length - 1)) * (WIDTH - 4) + 2;
   const y = (value) => HEIGHT - 3 - heightOf(value) * (HEIGHT - 6);
   let pen = "M";
@@ -46,6 +47,24 @@ export function Bar({ part, whole, mark = null, kind }) {
         <rect class="bar-mark" x=${Math.min(99, (mark / whole) * 100)} width="1" height="8" />
       `}
     </svg>
+  `;
+}
+
+/** Where `value` lies between `least` and `most`: a dot, because a bar would begin at nothing. */
+export function Dot({ value, least, most }) {
+  const place = `${(((value ?? least) - least) / (most - least)) * 100}%`;
+  return html`
+    <svg class="dot" aria-hidden="true" focusable="false">
+      <line x1="0" y1="50%" x2="100%" y2="50%" />
+      ${value !== null && html`<circle cx=${place} cy="50%" />`}
+    </svg>
+  `;
+}
+
+/** The ends of a scale, above the dots that lie on it. */
+export function Scale({ least, most }) {
+  return html`
+    <span class="scale" aria-hidden="true"><span>${least}</span><span>${most}</span></span>
   `;
 }
 

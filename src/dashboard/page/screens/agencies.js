@@ -15,7 +15,7 @@ import { Status, changeColumn, countColumns, numberColumn, valueColumn } from ".
 import { DataTable } from "../parts/data-table.js";
 import { Parted } from "../parts/parted.js";
 import { Spark } from "../parts/spark.js";
-import { Fact, Value } from "../parts/value.js";
+import { DetailHead, Fact, Value } from "../parts/value.js";
 import { CRITERIA } from "./managers.js";
 import { Moved } from "./overview.js";
 
@@ -121,7 +121,8 @@ const restOfColumns = computed(() => {
       width: "minmax(9rem, 1fr)",
       of: (data) => nameOf("agency", data.agency),
       cell: (data) => html`
-        <a class="name" href=${to("agencies", { agency: data.agency })}>
+        <a class="name" href=${to("agencies", { agency: data.agency })}
+          title=${nameOf("agency", data.agency)}>
           ${nameOf("agency", data.agency)}
         </a>
       `,
@@ -161,15 +162,15 @@ function Agency({ agency, row, formed, managers }) {
   const last = [...formed].sort((a, b) => (a.quarter < b.quarter ? 1 : -1)).slice(0, QUARTERS);
   return html`
     <section class="card detail" aria-labelledby="detail-title">
-      <h2 id="detail-title">${nameOf("agency", agency)}</h2>
+      <${DetailHead} name=${nameOf("agency", agency)} onClose=${() => set({ agency: "" })} />
       ${row === undefined ? html`<p class="empty">${say.noRatings}</p>` : html`
         <div class="pair">
           <${Value} id="agency" value=${row} label=${say.columns.pooledAbout} />
           <dl class="facts">
-            <${Fact} label=${say.columns.mean} value=${mean(row.mean)}
-              about=${say.columns.meanAbout} />
-            <${Fact} label=${say.columns.managers} value=${integer(row.managers)}
-              about=${say.columns.managersAbout} />
+            <${Fact} label=${`${say.columns.mean} · ${say.columns.meanAbout}`}
+              value=${mean(row.mean)} />
+            <${Fact} label=${`${say.columns.managers} · ${say.columns.managersAbout}`}
+              value=${integer(row.managers)} />
           </dl>
         </div>
       `}

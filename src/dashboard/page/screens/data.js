@@ -1,21 +1,30 @@
 // Data quality: where every rating is, what is refused and what waits, who sends; and the nodes:
 // how far each is, its log, its worker, its subscribers.
 
-import { signal } from "../vendor/signals-core.mjs";
-import { useEffect } from "../vendor/hooks.mjs";
+import { answer } from "../client.js";
 import { useView } from "../figures.js";
-import { NONE, bytes, integer, lately } from "../format.js";
+import { NONE, bytes, frequency, integer, lately } from "../format.js";
 import { html } from "../html.js";
 import { metrics, refusals, sources, vendors } from "../intake.js";
+import { polled } from "../polled.js";
 import { status } from "../status.js";
 import { words } from "../words.js";
 import { RateChart } from "../parts/chart.js";
+import { Cluster } from "../parts/cluster.js";
 import { duration } from "../parts/header.js";
 import { Icon } from "../parts/icons.js";
+import { ListCard } from "../parts/list-card.js";
 import { Bar, Spark } from "../parts/spark.js";
 import { Totals } from "../parts/totals.js";
 import { Fact } from "../parts/value.js";
 import { CountedSince } from "./overview.js";
+
+const REFRESH_MS = 2000;
+const SUBSCRIBERS_MAX = 10;
+
+/** Who follows the node's views, the one furthest behind first. */
+const useSubscribers =
+  polled(() => answer(`/v1/subscribers?limit=${SUBSCRIBERS_MAX}`), REFRESH_MS);
 
 export function Data() {
   const say = words();
@@ -111,132 +120,71 @@ function Pending() {
 /** What comes in, by type of message. */
 function Sources() {
   const say = words();
+  const known = sources.value;
+  const table = (list) => html`
+    <p class="about">${say.sourcesAbout}</p>
+    <${CountedSince} />
+    ${list.length === 0 && html`<p class="empty">${known === null ? "…" : say.noSources}</p>`}
+    <table class="plain">
+      <thead><tr>
+        <th scope="col">${say.message}</th>
+        <th scope="col" title=${say.todayAbout}>${say.today}</th>
+        <th scope="col">${say.perSecond}</th><th scope="col">${say.lastSeen}</th>
+        <th scope="col" class="aside">${say.twoMinutes}</th>
+      </tr></thead>
+      <tbody>
+        ${list.map(({ type, count, perSecond, lastAt, line }) => html`
+          <tr key=${type}>
+            <th scope="row">${say.types[type] ?? type}</th>
+            <td>${integer(count)}</td>
+            <td>${perSecond === null ? "…" : frequency(perSecond)}</td>
+            <td>${lately(lastAt)}</td>
+            <td class="aside"><${Spark} values=${line} least=${0} /></td>
+          </tr>
+        `)}
+      </tbody>
+    </table>
+  `;
   return html`
-    <section class="card" aria-labelledby="sources-title">
-      <h2 id="sources-title">${say.sources}</h2>
-      <p class="about">${say.sourcesAbout}</p>
-      <${CountedSince} />
-      ${!sources.value?.length && html`
-        <p class="empty">${sources.value === null ? "…" : say.noSources}</p>
-      `}
-      <table class="plain">
-        <thead><tr>
-          <th scope="col">${say.message}</th>
-          <th scope="col" title=${say.todayAbout}>${say.today}</th>
-          <th scope="col">${say.perSecond}</th><th scope="col">${say.lastSeen}</th>
-          <th scope="col" class="aside">${say.twoMinutes}</th>
-        </tr></thead>
-        <tbody>
-          ${(sources.value ?? []).map(({ type, count, perSecond, lastAt, line }) => html`
-            <tr key=${type}>
-              <th scope="row">${say.types[type] ?? type}</th>
-              <td>${integer(count)}</td>
-              <td>${perSecond === null ? "…" : integer(Math.round(perSecond))}</td>
-              <td>${lately(lastAt)}</td>
-              <td class="aside"><${Spark} values=${line} least=${0} /></td>
-            </tr>
-          `)}
-        </tbody>
-      </table>
-    </section>
+    <${ListCard} name="sources" title=${say.sources} list=${known ?? []}
+      keyOf=${({ type }) => type}>${table}<//>
   `;
 }
 
 /** Who sends what: how much today and in the last minute, and when the last came. */
 function Vendors() {
   const say = words();
-  const rows = vendors.value;
-  return html`
-    <section class="card" aria-labelledby="vendors-title">
-      <h2 id="vendors-title">${say.vendors}</h2>
-      <p class="about">${say.vendorsAbout}</p>
-      ${!rows?.length && html`<p class="empty">${rows === null ? "…" : say.noVendors}</p>`}
-      ${rows?.length > 0 && html`
-        <div class="scroll short" tabindex="0" role="group" aria-label=${say.vendors}>
-          <table class="plain">
-            <thead><tr>
-              <th scope="col">${say.vendor}</th>
-              <th scope="col" title=${say.todayAbout}>${say.today}</th>
-              <th scope="col">${say.perMinute}</th><th scope="col">${say.lastSeen}</th>
-            </tr></thead>
-            <tbody>
-              ${rows.map(({ type, vendor, others, count, perMinute, lastAt }) => html`
-                <tr key=${`${type} ${vendor}`}>
-                  <th scope="row">
-                    ${others ? say.otherVendors : vendor}
-                    ${" "}<small>${say.types[type] ?? type}</small>
-                  </th>
-                  <td>${integer(count)}</td><td>${integer(perMinute)}</td>
-                  <td>${lately(lastAt)}</td>
-                </tr>
-              `)}
-            </tbody>
-          </table>
-        </div>
-      `}
-    </section>
-  `;
-}
-
-/** How all nodes of the cluster stand; null until that is known. */
-const cluster = signal(null);
-
-async function readCluster() {
-  try {
-    const response = await fetch("/v1/cluster");
-    if (response.ok) cluster.value = await response.json();
-  } catch {
-    // what was read last stays; the notice says that the node does not answer
-  }
-}
-
-/** The nodes that compute together, and who holds the figures back; nothing for a node of its own. */
-function Cluster() {
-  const say = words();
-  useEffect(() => {
-    readCluster();
-    const timer = setInterval(readCluster, REFRESH_MS);
-    return () => clearInterval(timer);
-  }, []);
-  const known = cluster.value;
-  if (known === null || (known.nodes.length < 2 && known.generation === 0)) return null;
-  const { frontier } = known;
-  return html`
-    <h3>${say.clusterOf(known.nodes.length)}</h3>
-    ${!known.linked && html`<p class="about" data-kind="warn">${say.firstNodeAway}</p>`}
-    ${frontier && html`
-      <p class="about" id="frontier"><${Icon} name="in_progress" /> ${say.holdsBack(frontier.process)}:
-        <span lang="en"> ${frontier.why}</span></p>
+  const known = vendors.value;
+  const table = (list) => html`
+    <p class="about">${say.vendorsAbout}</p>
+    ${list.length === 0 && html`<p class="empty">${known === null ? "…" : say.noVendors}</p>`}
+    ${list.length > 0 && html`
+      <div class="scroll short" tabindex="0" role="group" aria-label=${say.vendors}>
+        <table class="plain">
+          <thead><tr>
+            <th scope="col">${say.vendor}</th>
+            <th scope="col" title=${say.todayAbout}>${say.today}</th>
+            <th scope="col">${say.perMinute}</th><th scope="col">${say.lastSeen}</th>
+          </tr></thead>
+          <tbody>
+            ${list.map(({ type, vendor, others, count, perMinute, lastAt }) => html`
+              <tr key=${`${type} ${vendor}`}>
+                <th scope="row">
+                  ${others ? say.otherVendors : vendor}
+                  ${" "}<small>${say.types[type] ?? type}</small>
+                </th>
+                <td>${integer(count)}</td><td>${integer(perMinute)}</td>
+                <td>${lately(lastAt)}</td>
+              </tr>
+            `)}
+          </tbody>
+        </table>
+      </div>
     `}
-    <div class="scroll" tabindex="0" role="group" aria-label=${say.nodes}>
-      <table class="plain" id="cluster">
-        <thead><tr>
-          <th scope="col">${say.node}</th><th scope="col">${say.worker}</th>
-          <th scope="col">${say.epoch}</th><th scope="col">${say.logEvents}</th>
-          <th scope="col">${say.logSize}</th><th scope="col">${say.restarts}</th>
-        </tr></thead>
-        <tbody>
-          ${known.nodes.map((node) => html`
-            <tr key=${node.process}>
-              <th scope="row" title=${node.http ?? ""}>
-                <${Icon} name=${node.connected ? "met" : "not_met"} /> ${node.process}
-                ${node.process === known.process && html` (${say.thisNode})`}
-              </th>
-              <td>${node.connected ? say.workerStages[node.worker] ?? NONE : say.away}</td>
-              <td>${String(node.served ?? NONE)}</td>
-              <td>${node.log_events === null ? NONE : integer(node.log_events)}</td>
-              <td>${node.log_bytes === null ? NONE : bytes(node.log_bytes)}</td>
-              <td title=${node.error ?? ""}>
-                ${node.restarts === null ? NONE : integer(node.restarts)}
-              </td>
-            </tr>
-          `)}
-        </tbody>
-      </table>
-    </div>
-    <p class="about" title=${known.error ?? ""}>
-      ${say.generation(known.generation, known.ended)}
-    </p>
+  `;
+  return html`
+    <${ListCard} name="vendors" title=${say.vendors} list=${known ?? []}
+      keyOf=${({ type, vendor }) => `${type} ${vendor}`}>${table}<//>
   `;
 }
 
@@ -283,52 +231,34 @@ function Nodes() {
   `;
 }
 
-const REFRESH_MS = 2000;
-const SUBSCRIBERS_MAX = 10;
-
-/** Who follows the node's views, the one furthest behind first; null until it is known. */
-const subscribers = signal(null);
-
-async function readSubscribers() {
-  try {
-    const response = await fetch(`/v1/subscribers?limit=${SUBSCRIBERS_MAX}`);
-    if (response.ok) subscribers.value = await response.json();
-  } catch {
-    // what was read last stays; the notice says that the node does not answer
-  }
-}
-
+/** Who follows the node's views. */
 function Subscribers() {
   const say = words();
-  useEffect(() => {
-    readSubscribers();
-    const timer = setInterval(readSubscribers, REFRESH_MS);
-    return () => clearInterval(timer);
-  }, []);
-  const known = subscribers.value;
+  const known = useSubscribers();
+  const table = (list) => html`
+    <p class="about">${say.subscribersAbout(SUBSCRIBERS_MAX)}</p>
+    <table class="plain">
+      <thead><tr>
+        <th scope="col">${say.view}</th><th scope="col">${say.lag}</th>
+        <th scope="col">${say.frames}</th>
+        <th scope="col" title=${say.mergedAbout}>${say.merged}</th>
+      </tr></thead>
+      <tbody>
+        ${list.map((one) => html`
+          <tr key=${one.subscriber}>
+            <th scope="row">
+              ${say.views[one.view] ?? one.view}
+              ${" "}<small>${one.transport} ${one.conditions}</small>
+            </th>
+            <td>${duration(one.lag_ms) ?? say.milliseconds(one.lag_ms)}</td>
+            <td>${integer(one.frames)}</td><td>${integer(one.merged)}</td>
+          </tr>
+        `)}
+      </tbody>
+    </table>
+  `;
   return html`
-    <section class="card" aria-labelledby="subscribers-title">
-      <h2 id="subscribers-title">${say.subscribersBy}</h2>
-      <p class="about">${say.subscribersAbout(SUBSCRIBERS_MAX)}</p>
-      <table class="plain">
-        <thead><tr>
-          <th scope="col">${say.view}</th><th scope="col">${say.lag}</th>
-          <th scope="col">${say.frames}</th>
-          <th scope="col" title=${say.mergedAbout}>${say.merged}</th>
-        </tr></thead>
-        <tbody>
-          ${(known?.subscribers ?? []).map((one) => html`
-            <tr key=${one.subscriber}>
-              <th scope="row">
-                ${say.views[one.view] ?? one.view}
-                ${" "}<small>${one.transport} ${one.conditions}</small>
-              </th>
-              <td>${duration(one.lag_ms) ?? say.milliseconds(one.lag_ms)}</td>
-              <td>${integer(one.frames)}</td><td>${integer(one.merged)}</td>
-            </tr>
-          `)}
-        </tbody>
-      </table>
-    </section>
+    <${ListCard} name="subscribers" title=${say.subscribersBy} list=${known?.subscribers ?? []}
+      keyOf=${({ subscriber }) => subscriber}>${table}<//>
   `;
 }

@@ -17,6 +17,7 @@ import { Skeleton } from "../parts/data-table.js";
 import { Beside, Crossed, Sources } from "../parts/explained.js";
 import { Icon } from "../parts/icons.js";
 import { Parted } from "../parts/parted.js";
+import { Shares } from "../parts/shares.js";
 import { Bar } from "../parts/spark.js";
 import { Fact, Value } from "../parts/value.js";
 import { CHANNELS, CRITERIA } from "./managers.js";
@@ -24,6 +25,8 @@ import { CHANNELS, CRITERIA } from "./managers.js";
 /** Months of the unit that are shown, and units below it. */
 const MONTHS = 25;
 const UNITS_MAX = 200;
+/** What a unit without ratings comes to. */
+const UNRATED = { k: 0, n: 0, percent: null };
 
 export function Figure() {
   const say = words();
@@ -61,33 +64,37 @@ function Card({ row, view }) {
       <${Status} status=${data.status} />
     </div>
     <div class="grid figure">
-      <section class="card" aria-labelledby="value-title" data-mark=${mark}>
-        <h2 id="value-title">${say.why(percent(data.percent))}</h2>
-        <${Value} id="figure" value=${data} label=${say.columns.valueAbout}>
-          <p class="about">
-            ${say.columns.changeAbout}: <${Delta} from=${since} to=${data.percent} />
-          </p>
-        <//>
-        <${Formula} data=${data} />
-      </section>
-      <${Goal} data=${data} />
-      <section class="card" aria-labelledby="criteria-title">
-        <h2 id="criteria-title">${say.byCriterion}</h2>
-        <${Parted} name=${say.criterion} rows=${parts(data.criteria, "criterion", CRITERIA)
-          .map(([id, part]) => [say.criteria[id], part])} />
-      </section>
-      <section class="card" aria-labelledby="channels-title">
-        <h2 id="channels-title">${say.byChannel}</h2>
-        <${Parted} name=${say.channel} rows=${parts(data.channels, "channel", CHANNELS)
-          .map(([id, part]) => [say.ratingChannels[id], part])} />
-        ${explained !== null && html`<${Beside} explained=${explained} />`}
-      </section>
-      ${explained !== null && html`
-        <${Crossed} explained=${explained} criteria=${CRITERIA} channels=${CHANNELS} />
-        <${Sources} explained=${explained} />
-      `}
-      <${Months} unit=${data.unit} />
       <div class="stack">
+        <section class="card why" aria-labelledby="value-title" data-mark=${mark}>
+          <h2 id="value-title">${say.why(percent(data.percent))}</h2>
+          <${Value} id="figure" value=${data} label=${say.columns.valueAbout}>
+            <p class="about">
+              ${say.columns.changeAbout}: <${Delta} from=${since} to=${data.percent} />
+            </p>
+          <//>
+          <${Formula} data=${data} />
+        </section>
+        <section class="card" aria-labelledby="criteria-title">
+          <h2 id="criteria-title">${say.byCriterion}</h2>
+          <${Parted} name=${say.criterion} rows=${parts(data.criteria, "criterion", CRITERIA)
+            .map(([id, part]) => [say.criteria[id], part])} />
+        </section>
+        ${explained !== null && html`
+          <${Crossed} explained=${explained} criteria=${CRITERIA} channels=${CHANNELS} />
+        `}
+        <${Months} unit=${data.unit} />
+      </div>
+      <div class="stack">
+        <${Goal} data=${data} />
+        <section class="card" aria-labelledby="channels-title">
+          <h2 id="channels-title">${say.byChannel}</h2>
+          <${Parted} name=${say.channel} rows=${parts(data.channels, "channel", CHANNELS)
+            .map(([id, part]) => [say.ratingChannels[id], part])} />
+        </section>
+        ${explained !== null && html`
+          <${Beside} explained=${explained} />
+          <${Sources} explained=${explained} />
+        `}
         <${Periods} view=${view} data=${data} />
         <${Below} view=${view} unit=${data.unit} />
       </div>
@@ -118,11 +125,15 @@ function Formula({ data }) {
   return html`
     <figure class="formula">
       <figcaption>${forms === undefined ? say.formula12 : say.formula13}</figcaption>
-      <div class="formula-line"><b>R</b> = <${Fraction} of=${letters} /> × 100 %</div>
       <div class="formula-line">
-        = <${Fraction} of=${[positive, all]} /> × 100 %
-        ${" "}= <${Fraction} of=${[integer(data.k), integer(data.n)]} /> × 100 %
-        ${" "}= <b>${percent(data.percent)}</b>
+        <b>R</b><span class="term">= <${Fraction} of=${letters} /> × 100 %</span>
+      </div>
+      <div class="formula-line">
+        <span class="term">= <${Fraction} of=${[positive, all]} /> × 100 %</span>
+        <span class="term">
+          = <${Fraction} of=${[integer(data.k), integer(data.n)]} /> × 100 %
+        </span>
+        <span class="term">= <b>${percent(data.percent)}</b></span>
       </div>
     </figure>
   `;
@@ -202,22 +213,8 @@ function Months({ unit }) {
       <p class="about">${say.columns.monthsAbout}</p>
       ${series.length > 1 && html`<${MonthChart} months=${series} />`}
       ${series.length === 0 && html`<p class="empty">${view.isKnown ? say.noRatings : "…"}</p>`}
-      <div class="scroll short" tabindex="0" role="group" aria-label=${say.unitMonths}>
-        <table class="plain">
-          <thead><tr>
-            <th scope="col">${say.month}</th><th scope="col">R</th><th scope="col">K</th>
-            <th scope="col">N</th>
-          </tr></thead>
-          <tbody>
-            ${[...series].reverse().map(({ month, k, n, percent: value }) => html`
-              <tr key=${month}>
-                <th scope="row">${longMonth(month)}</th><td>${percent(value)}</td>
-                <td>${integer(k)}</td><td>${integer(n)}</td>
-              </tr>
-            `)}
-          </tbody>
-        </table>
-      </div>
+      <${Shares} name=${say.month} label=${say.unitMonths}
+        rows=${[...series].reverse().map((row) => [row.month, longMonth(row.month), row])} />
     </section>
   `;
 }
@@ -265,35 +262,17 @@ function Below({ view, unit }) {
     .map((row) => [row.unit, row]));
   const pooled = (row) =>
     row && { k: row.pooled_k, n: row.pooled_n, percent: row.pooled_percent };
+  const head = (id) => heads.has(id) && html`<${Head} data=${heads.get(id)} />`;
   const lines = [
-    [unit, say.ownRatings, rows.get(unit)],
-    ...below.map((id) => [id, nameOf("unit", id), pooled(rows.get(id))]),
+    [unit, say.ownRatings, rows.get(unit) ?? UNRATED],
+    ...below.map((id) => [id, nameOf("unit", id), pooled(rows.get(id)) ?? UNRATED, head(id)]),
   ];
   const more = (unitsBelow.value.get(unit)?.length ?? 0) - below.length;
   return html`
     <section class="card" aria-labelledby="below-title">
       <h2 id="below-title">${say.unitsBelow(below.length + more)}</h2>
       <p class="about">${say.unitsBelowAbout}</p>
-      <div class="scroll short" tabindex="0" role="group" aria-label=${say.unit}>
-        <table class="plain">
-          <thead><tr>
-            <th scope="col">${say.unit}</th><th scope="col">R</th><th scope="col">K</th>
-            <th scope="col">N</th><th scope="col">${say.columns.manager}</th>
-          </tr></thead>
-          <tbody>
-            ${lines.map(([id, name, row]) => html`
-              <tr key=${id}>
-                <th scope="row">${name}</th>
-                <td>${percent(row?.percent ?? null)}</td>
-                <td>${integer(row?.k ?? 0)}</td><td>${integer(row?.n ?? 0)}</td>
-                <td>
-                  ${id !== unit && heads.has(id) && html`<${Head} data=${heads.get(id)} />`}
-                </td>
-              </tr>
-            `)}
-          </tbody>
-        </table>
-      </div>
+      <${Shares} name=${say.unit} rows=${lines} lastName=${say.columns.manager} />
       ${more > 0 && html`<p class="about">${say.andMore(more)}</p>`}
     </section>
   `;

@@ -97,6 +97,7 @@ function textsOf(row, turn) {
   return row.texts;
 }
 
+const unitName = (id) => entry("unit", id)?.name ?? id;
 const agencyName = (id) => (id === null ? words().mfc : nameOf("agency", id));
 
 const columns = computed(() => {
@@ -115,12 +116,15 @@ function base() {
       id: "manager",
       label: say.manager,
       kind: "text",
-      width: isNarrow.value ? "minmax(9rem, 1fr)" : "minmax(17rem, 1fr)",
+      width: isNarrow.value ? "minmax(8rem, 1fr)" : "minmax(18.5rem, 1fr)",
       of: (data) => nameOf("manager", data.manager),
       cell: (data) => html`
-        <a class="name" href=${toFigure(data)}>${nameOf("manager", data.manager)}</a>
-        <small title=${`${agencyName(data.agency)} · ${regionName(data.region)}`}>
-          ${entry("unit", data.unit)?.name ?? data.unit}
+        <a class="name" href=${toFigure(data)} title=${nameOf("manager", data.manager)}>
+          ${nameOf("manager", data.manager)}
+        </a>
+        <small title=${`${unitName(data.unit)} · ${agencyName(data.agency)} · ` +
+          regionName(data.region)}>
+          ${unitName(data.unit)}
         </small>
       `,
     },
@@ -166,7 +170,7 @@ function base() {
       id: "status",
       label: say.status,
       kind: "text",
-      width: isNarrow.value ? "2.5rem" : "9.5rem",
+      width: isNarrow.value ? "2.75rem" : "10.5rem",
       of: (data) => words().statuses[data.status],
       cell: (data) => html`<${Status} status=${data.status} />`,
     },
@@ -180,7 +184,7 @@ const partColumn = (id, label, about, partOf) => ({
   label,
   about,
   kind: "figure",
-  width: "5.5rem",
+  width: "6.75rem",
   isWide: true,
   of: (data) => {
     const part = partOf(data);

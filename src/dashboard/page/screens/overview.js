@@ -2,7 +2,9 @@
 
 import { isNarrow } from "../choices.js";
 import { second, totals, useView } from "../figures.js";
-import { NONE, integer, mean, minutes, percent, share, signed, time } from "../format.js";
+import {
+  NONE, frequency, integer, mean, minutes, percent, share, signed, target, time,
+} from "../format.js";
 import { html } from "../html.js";
 import { countedSince, sources } from "../intake.js";
 import { RATINGS_MIN, changesCount, movers, news } from "../movers.js";
@@ -14,8 +16,9 @@ import { MonthChart, RateChart } from "../parts/chart.js";
 import { Delta, Status, directionOf } from "../parts/columns.js";
 import { Skeleton } from "../parts/data-table.js";
 import { Icon } from "../parts/icons.js";
+import { ListCard } from "../parts/list-card.js";
 import { Scores } from "../parts/scores.js";
-import { Bar, Parts } from "../parts/spark.js";
+import { Bar, Dot, Parts, Scale } from "../parts/spark.js";
 import { Value } from "../parts/value.js";
 
 const MONTHS = 13;
@@ -53,6 +56,9 @@ function Satisfaction() {
     <section class="card satisfaction" aria-labelledby="satisfaction-title">
       <h2 id="satisfaction-title">${say.satisfaction}</h2>
       <${Value} id="satisfaction" value=${view.isKnown ? pool(rows) : null} label=${label} />
+      ${totals.value?.accepted === 0 && html`
+        <p class="about first-steps">${say.firstSteps} <a href="/docs">${say.api}</a>.</p>
+      `}
       ${series.length > 1 && (region === "" || agency === "") && html`
         <div class="months"><h3>${say.byMonth}</h3><${MonthChart} months=${series} /></div>
       `}
@@ -149,21 +155,17 @@ export function CountedSince() {
 /** What a source sends; a type of message that never came has no count. */
 function perSecond(source) {
   if (source === undefined) return integer(0);
-  return source.perSecond === null ? "…" : integer(Math.round(source.perSecond));
+  return source.perSecond === null ? "…" : frequency(source.perSecond);
 }
 
-/** Agencies by Rf, and where they stood by the last quarter formed. */
+/** Agencies by Rf, and where they stood by the last quarter formed; those of a region by value. */
 function Ranking() {
-  const say = words();
   const { agency = "", region = "" } = query.value;
-  return html`
-    <section class="card ranking" aria-labelledby="ranking-title">
-      <h2 id="ranking-title">${region === "" ? say.ranking : say.rankingInRegion}</h2>
-      ${region === "" && html`<${ByMean} agency=${agency} />`}
-      ${region !== "" && html`<${InRegion} region=${region} />`}
-    </section>
-  `;
+  if (region !== "") return html`<${InRegion} region=${region} />`;
+  return html`<${ByMean} agency=${agency} />`;
 }
+
+const agencyOf = ({ agency }) => agency;
 
 function ByMean({ agency }) {
   const say = words();
@@ -174,23 +176,23 @@ function ByMean({ agency }) {
   const byQuarter = quarters.rows.data();
   const last = byQuarter.reduce((last, { quarter }) => (quarter > last ? quarter : last), "");
   const formed = byQuarter.filter((row) => row.quarter === last);
-  const places = ranks(all, (row) => row.agency, (row) => row.mean);
-  const before = ranks(formed, (row) => row.agency, (row) => row.mean);
+  const places = ranks(all, agencyOf, (row) => row.mean);
+  const before = ranks(formed, agencyOf, (row) => row.mean);
   const rows = all.filter((row) => [row.agency, ""].includes(agency))
     .sort((a, b) => (places.get(a.agency) ?? Infinity) - (places.get(b.agency) ?? Infinity));
-  const least = Math.min(...all.map((row) => row.mean ?? 100), 100) - 2;
-  if (!view.isKnown) return html`<${Skeleton} />`;
-  return html`
+  const least = Math.max(0, Math.floor(Math.min(99, ...all.map((row) => row.mean ?? 100))) - 1);
+  const table = (rows) => html`
     <div class="scroll" tabindex="0" role="group" aria-label=${say.ranking}>
       <table class="plain">
         <thead><tr>
           <th scope="col" class="place">${say.place}</th>
           <th scope="col">${say.agency}</th>
-          <td class="wide-cell"></td><th scope="col">${say.columns.mean}</th>
+          <td class="wide-cell"><${Scale} least=${integer(least)} most=${target(100)} /></td>
+          <th scope="col" title=${say.columns.meanAbout}>${say.columns.mean}</th>
           <th scope="col" title=${say.movedAbout}>${say.moved}</th>
         </tr></thead>
         <tbody>
-          ${rows.slice(0, RANKED_MAX).map((row) => html`
+          ${rows.map((row) => html`
             <tr key=${row.agency}>
               <td class="place">${places.get(row.agency) ?? NONE}</td>
               <th scope="row">
@@ -199,10 +201,7 @@ function ByMean({ agency }) {
                   ${nameOf("agency", row.agency)}
                 </a>
               </th>
-              <td class="wide-cell">
-                <${Bar} part=${Math.max(0, (row.mean ?? 0) - least)} whole=${100 - least}
-                  kind="mean" />
-              </td>
+              <td class="wide-cell"><${Dot} value=${row.mean} least=${least} most=${100} /></td>
               <td>${mean(row.mean)}</td>
               <td><${Moved} from=${before.get(row.agency)} to=${places.get(row.agency)} /></td>
             </tr>
@@ -210,6 +209,10 @@ function ByMean({ agency }) {
         </tbody>
       </table>
     </div>
+  `;
+  return html`
+    <${ListCard} name="ranking" title=${say.ranking} list=${rows.slice(0, RANKED_MAX)}
+      keyOf=${agencyOf}>${view.isKnown ? table : Skeleton}<//>
   `;
 }
 
@@ -234,18 +237,20 @@ function InRegion({ region }) {
   const view = useView("territories", [["region", region]]);
   const rows = view.rows.data().filter(({ agency }) => agency !== "")
     .sort((a, b) => (b.percent ?? -1) - (a.percent ?? -1));
-  if (!view.isKnown) return html`<${Skeleton} />`;
-  return html`
+  const table = (rows) => html`
     <div class="scroll" tabindex="0" role="group" aria-label=${say.rankingInRegion}>
       <table class="plain">
         <thead><tr>
-          <th scope="col">${say.agency}</th><th scope="col">R</th><th scope="col">N</th>
+          <th scope="col">${say.agency}</th>
+          <th scope="col" title=${say.columns.valueAbout}>R</th>
+          <th scope="col" title=${say.columns.nAbout}>N</th>
         </tr></thead>
         <tbody>
           ${rows.map((row) => html`
             <tr key=${row.agency}>
               <th scope="row">
-                <a href=${to("managers", { agency: row.agency })}>
+                <a href=${to("managers", { agency: row.agency })}
+                  title=${nameOf("agency", row.agency)}>
                   ${nameOf("agency", row.agency)}
                 </a>
               </th>
@@ -255,6 +260,10 @@ function InRegion({ region }) {
         </tbody>
       </table>
     </div>
+  `;
+  return html`
+    <${ListCard} name="ranking" title=${say.rankingInRegion} list=${rows}
+      keyOf=${agencyOf}>${view.isKnown ? table : Skeleton}<//>
   `;
 }
 
@@ -281,29 +290,37 @@ function Movers() {
   second.value;
   namesTurn.value;
   const { rose, fell } = movers(MOVED_MAX, isUnder(query.value));
-  return html`
-    <section class="card movers" aria-labelledby="movers-title">
-      <h2 id="movers-title">${say.movers}</h2>
-      <p class="about">${say.moversAbout(RATINGS_MIN)}</p>
-      ${rose.length + fell.length === 0 && html`<p class="empty">${say.moversEmpty}</p>`}
-      <ul class="moved">
-        ${[...rose, ...fell].map(({ row, by }) => html`
-          <li key=${row.key}>
-            <a href=${toFigure(row.data)}>
-              <span>${nameOf("manager", row.data.manager)}</span>
-              <small>${nameOf("unit", row.data.unit)}</small>
-            </a>
-            <span class="moved-values">
-              <b>${percent(row.data.percent)}</b>
-              <span class="delta" data-direction=${by > 0 ? "up" : "down"}>
-                <${Icon} name=${by > 0 ? "up" : "down"} />
-                <span class="unseen">${by > 0 ? say.up : say.down}</span>${signed(by)}
-              </span>
+  const list = (moved) => html`
+    <p class="about">${say.moversAbout(RATINGS_MIN)}</p>
+    ${moved.length === 0 && html`<p class="empty">${say.moversEmpty}</p>`}
+    <ul class="moved">
+      ${moved.map(({ row, by }) => html`
+        <li key=${row.key}>
+          <${Person} data=${row.data} />
+          <span class="moved-values">
+            <b>${percent(row.data.percent)}</b>
+            <span class="delta" data-direction=${by > 0 ? "up" : "down"}>
+              <${Icon} name=${by > 0 ? "up" : "down"} />
+              <span class="unseen">${by > 0 ? say.up : say.down}</span>${signed(by)}
             </span>
-          </li>
-        `)}
-      </ul>
-    </section>
+          </span>
+        </li>
+      `)}
+    </ul>
+  `;
+  return html`
+    <${ListCard} name="movers" title=${say.movers} list=${[...rose, ...fell]}
+      keyOf=${({ row }) => row.key}>${list}<//>
+  `;
+}
+
+/** A manager and the unit, with the way to the figure; `more` stands before the unit. */
+function Person({ data, more }) {
+  const [manager, unit] = [nameOf("manager", data.manager), nameOf("unit", data.unit)];
+  return html`
+    <a href=${toFigure(data)} title=${`${manager}, ${unit}`}>
+      <span>${manager}</span><small>${more}${unit}</small>
+    </a>
   `;
 }
 
@@ -311,27 +328,35 @@ function Movers() {
 function News() {
   const say = words();
   namesTurn.value;
+  const list = (items) => html`
+    <p class="about" title=${say.newsFew}>${say.newsCount(integer(changesCount.value))}</p>
+    ${items.length === 0 && html`<p class="empty">${say.newsEmpty}</p>`}
+    <ol class="moved" tabindex="0" aria-labelledby="news-title">
+      ${items.map((item) => html`
+        <li key=${item.id} data-direction=${directionOf(item.from, item.to)}>
+          <${Whose} item=${item} />
+          <span class="moved-values">
+            <b>${percent(item.to)}</b><${Delta} from=${item.from} to=${item.to} />
+          </span>
+        </li>
+      `)}
+    </ol>
+  `;
   return html`
-    <section class="card news" aria-labelledby="news-title">
-      <h2 id="news-title">${say.news}</h2>
-      <p class="about" title=${say.newsFew}>${say.newsCount(integer(changesCount.value))}</p>
-      ${news.value.length === 0 && html`<p class="empty">${say.newsEmpty}</p>`}
-      <ol class="moved" tabindex="0" aria-labelledby="news-title">
-        ${news.value.map((item) => html`
-          <li key=${item.id} data-direction=${directionOf(item.from, item.to)}>
-            <span><span>${whose(item)}</span><small><time>${time(item.at)}</time></small></span>
-            <span class="moved-values">
-              <b>${percent(item.to)}</b><${Delta} from=${item.from} to=${item.to} />
-            </span>
-          </li>
-        `)}
-      </ol>
-    </section>
+    <${ListCard} name="news" title=${say.news} list=${news.value}
+      keyOf=${({ id }) => id}>${list}<//>
   `;
 }
 
-function whose({ data }) {
-  if (data.manager) return nameOf("manager", data.manager);
+/** Whose value changed, and when. */
+function Whose({ item: { data, at } }) {
+  const when = html`<time>${time(at)}</time>`;
+  if (data.manager) return html`<${Person} data=${data} more=${html`${when} · `} />`;
+  const name = whose(data);
+  return html`<span title=${name}><span>${name}</span><small>${when}</small></span>`;
+}
+
+function whose(data) {
   if (data.scope === "region") return regionName(data.id);
   if (data.scope) return nameOf(data.scope, data.id);
   return data.region ? regionName(data.region) : nameOf("agency", data.agency);

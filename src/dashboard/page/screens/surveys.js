@@ -1,13 +1,13 @@
 // Surveys and deadlines: each day's list of the phone centre with its shortfall (p. 7.8), and what
 // is due or overdue: SMS offers, calls, answers to reviews (p. 7.4, 7.9, 9.5).
 
-import { computed, signal } from "../vendor/signals-core.mjs";
-import { useEffect } from "../vendor/hooks.mjs";
+import { computed } from "../vendor/signals-core.mjs";
 import { rows } from "../client.js";
 import { useView } from "../figures.js";
 import { integer, moment } from "../format.js";
 import { html } from "../html.js";
 import { entry, nameOf, namesTurn, regionName } from "../names.js";
+import { polled } from "../polled.js";
 import { query, set } from "../route.js";
 import { nodeNow } from "../status.js";
 import { words } from "../words.js";
@@ -20,6 +20,7 @@ const DAY_MS = 86_400_000;
 /** How far back a day with lists is looked for: longer than any holidays. */
 const DAYS_BACK = 14;
 const REFRESH_MS = 10_000;
+const LAST_DAY_MS = 60_000;
 /** Deadlines read of a kind and state: more than anybody works through, few enough to send. */
 const DEADLINES_MAX = 2000;
 const SHOWN_MAX = 50;
@@ -34,28 +35,23 @@ export function Surveys() {
   `;
 }
 
-/** The last day that has lists; null while it is looked for, "" where there is none. */
-const lastDay = signal(null);
+/** The last day that has lists; "" where there is none. */
+const useLastDay = polled(findLastDay, LAST_DAY_MS);
 
 async function findLastDay() {
   const date = (ms) => new Date(ms).toISOString().slice(0, 10);
-  try {
-    for (let back = 0; back <= DAYS_BACK; back += 1) {
-      const day = date(nodeNow() - back * DAY_MS);
-      const answer = await rows("survey_lists", [["day", day], ["limit", 1]]);
-      if (answer.rows.length > 0) return (lastDay.value = day);
-    }
-    lastDay.value = "";
-  } catch {
-    lastDay.value ??= ""; // the notice says that the node does not answer
+  for (let back = 0; back <= DAYS_BACK; back += 1) {
+    const day = date(nodeNow() - back * DAY_MS);
+    const answer = await rows("survey_lists", [["day", day], ["limit", 1]]);
+    if (answer.rows.length > 0) return day;
   }
-  return lastDay.value;
+  return "";
 }
 
 function Lists() {
   const say = words();
-  useEffect(() => void findLastDay(), []);
-  const day = query.value.day ?? lastDay.value ?? "";
+  const lastDay = useLastDay();
+  const day = query.value.day ?? lastDay ?? "";
   return html`
     <div class="card fill">
       <div class="card-head">
@@ -66,7 +62,7 @@ function Lists() {
       </div>
       <p class="about">${say.surveyAbout}</p>
       ${day === "" ? html`
-        <p class="empty">${lastDay.value === null ? "…" : say.noLists(DAYS_BACK)}</p>
+        <p class="empty">${lastDay === null ? "…" : say.noLists(DAYS_BACK)}</p>
       ` : html`<${Day} key=${day} day=${day} />`}
     </div>
   `;
@@ -143,36 +139,27 @@ const matching = (() => {
   };
 })();
 
-/** `{ [kind]: { [state]: { rows, isMore } } }`; null until it was read. */
-const deadlines = signal(null);
+/** `{ [kind]: { [state]: { rows, isMore } } }`. */
+const useDeadlines = polled(readDeadlines, REFRESH_MS);
 
 async function readDeadlines() {
-  try {
-    const read = async (kind, state) => {
-      const conditions = [["kind", kind], ["state", state], ["limit", DEADLINES_MAX]];
-      const answer = await rows("deadlines", conditions);
-      const sorted = answer.rows.sort((a, b) => Date.parse(a.due_at) - Date.parse(b.due_at));
-      return { rows: sorted, isMore: answer.next !== null };
-    };
-    const known = {};
-    for (const kind of KINDS) {
-      known[kind] = {};
-      for (const state of STATES) known[kind][state] = await read(kind, state);
-    }
-    deadlines.value = known;
-  } catch {
-    // what was read last stays; the notice says that the node does not answer
+  const read = async (kind, state) => {
+    const conditions = [["kind", kind], ["state", state], ["limit", DEADLINES_MAX]];
+    const answer = await rows("deadlines", conditions);
+    const sorted = answer.rows.sort((a, b) => Date.parse(a.due_at) - Date.parse(b.due_at));
+    return { rows: sorted, isMore: answer.next !== null };
+  };
+  const known = {};
+  for (const kind of KINDS) {
+    known[kind] = {};
+    for (const state of STATES) known[kind][state] = await read(kind, state);
   }
+  return known;
 }
 
 function Deadlines() {
   const say = words();
-  useEffect(() => {
-    readDeadlines();
-    const timer = setInterval(readDeadlines, REFRESH_MS);
-    return () => clearInterval(timer);
-  }, []);
-  const known = deadlines.value;
+  const known = useDeadlines();
   return html`
     <section class="card deadlines" aria-labelledby="deadlines-title">
       <h2 id="deadlines-title">${say.deadlines}</h2>

@@ -3,7 +3,7 @@
 
 import { computed } from "../vendor/signals-core.mjs";
 import { useRef } from "../vendor/hooks.mjs";
-import { language } from "../choices.js";
+import { isNarrow, language } from "../choices.js";
 import { useView } from "../figures.js";
 import { average, compact, integer, percent, share } from "../format.js";
 import { html } from "../html.js";
@@ -16,7 +16,7 @@ import { MonthChart } from "../parts/chart.js";
 import { changeColumn, countColumns, numberColumn, valueColumn } from "../parts/columns.js";
 import { DataTable } from "../parts/data-table.js";
 import { Scores } from "../parts/scores.js";
-import { Fact, Value } from "../parts/value.js";
+import { DetailHead, Fact, Value } from "../parts/value.js";
 
 const STEPS = 6;
 const MONTHS = 13;
@@ -76,7 +76,7 @@ function Tiles({ rows, measure, chosen }) {
   const choose = (okato) => set({ region: okato === chosen ? "" : okato });
   return html`
     <section class="card tiles-card" aria-labelledby="tiles-title">
-      <h2 id="tiles-title">${say.measures[measure]}</h2>
+      <h2 id="tiles-title">${say.measures[measure]}${measure === "percent" && ", %"}</h2>
       <div class="tiles-scroll"><div class="tiles" role="group" aria-label=${say.tilesAbout}
         ref=${box} onKeyDown=${(event) => step(event, box.current)}
         style=${{ "--tile-columns": SIZE.columns, "--tile-rows": SIZE.rows }}>
@@ -120,13 +120,12 @@ function Legend({ steps, values, measure }) {
   const say = words();
   if (values.length === 0) return html`<p class="empty">${say.empty.territories}</p>`;
   const write = { percent, rated: (value) => share(value, 1) }[measure] ?? MEASURES[measure][1];
-  const bounds = [Math.min(...values), ...steps, Math.max(...values)];
+  const bounds = [Math.min(...values), ...steps, Math.max(...values)].map((at) => write(at));
   return html`
     <ol class="tile-legend" aria-label=${say.legend}>
       ${Array.from({ length: STEPS }, (_, at) => html`
         <li key=${at}>
-          <i data-step=${at}></i>${write(bounds[at])}
-          ${at === STEPS - 1 && ` – ${write(bounds[at + 1])}`}
+          <i data-step=${at}></i>${bounds[at]} – ${bounds[at + 1]}
         </li>
       `)}
       <li><i data-step="none"></i>${say.noRatings}</li>
@@ -168,7 +167,7 @@ function Territory({ region, agency, row }) {
     .sort((a, b) => b.n - a.n);
   return html`
     <section class="card detail" aria-labelledby="detail-title">
-      <h2 id="detail-title">${regionName(region)}</h2>
+      <${DetailHead} name=${regionName(region)} onClose=${() => set({ region: "" })} />
       ${row === undefined ? html`<p class="empty">${say.noRatings}</p>` : html`
         <${Value} id="territory" value=${row}
           label=${agency === "" ? say.allAgencies : nameOf("agency", agency)} />
@@ -213,10 +212,11 @@ const columns = computed(() => {
       id: "territory",
       label: say.territory,
       kind: "text",
-      width: "minmax(12rem, 1fr)",
+      width: isNarrow.value ? "minmax(8rem, 1fr)" : "minmax(12rem, 1fr)",
       of: (data) => regionName(data.region),
       cell: (data) => html`
-        <a class="name" href=${to("territories", { region: data.region })}>
+        <a class="name" href=${to("territories", { region: data.region })}
+          title=${regionName(data.region)}>
           ${regionName(data.region)}
         </a>
       `,
@@ -231,6 +231,7 @@ const columns = computed(() => {
       about: say.averageAbout,
       kind: "figure",
       width: "5rem",
+      isWide: true,
       of: (data) => data.average,
       cell: (data) => average(data.average),
     },
