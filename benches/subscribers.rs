@@ -4,11 +4,12 @@
 //! cargo bench --bench subscribers -- URL COUNT SECONDS
 //! ```
 //!
-//! Opens COUNT live streams of a running node (lines of JSON; of the views a page follows, most of
-//! them of one agency, one in ten slow), and while somebody else loads the node (`otklik replay
-//! --rate`) submits an event five times a second: the latency is from before it is sent until a
-//! stream has a frame of its epoch or a later one. Says that, and the CPU and memory of node and
-//! worker meanwhile.
+//! Opens COUNT live streams of a running node (lines of JSON): of ten, five of one manager, two of
+//! `conservation`, one of `agencies`, one of the managers of an agency, and one of those that is slow.
+//! While somebody else loads the node (`otklik replay --rate`) an event is submitted five times a
+//! second, which changes `conservation`: the latency is from before it is sent until a stream of that
+//! view has a frame of its epoch or a later one. Says that, and the CPU and memory of node and worker
+//! meanwhile, of the worker also for each of the events that it took.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -24,8 +25,7 @@ use tokio::net::TcpStream;
 
 /// Between two events whose way is timed.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
-/// One stream in so many is slow: it reads a piece and sleeps.
-const SLOW_ONE_IN: usize = 10;
+/// A slow stream reads a piece and sleeps.
 const SLOW_PAUSE: Duration = Duration::from_millis(700);
 
 /// When the event of each epoch was sent.
@@ -34,7 +34,7 @@ type Sent = Mutex<BTreeMap<u64, Instant>>;
 #[derive(Default)]
 struct Shared {
     sent: Sent,
-    /// Of streams that are not slow.
+    /// Of streams that each event changes.
     latency: Mutex<Option<Histogram<u64>>>,
     bytes: AtomicU64,
     frames: AtomicU64,
@@ -55,29 +55,23 @@ fn main() -> anyhow::Result<()> {
 
 async fn measure(url: &Url, count: usize, time: Duration) -> anyhow::Result<()> {
     let client = Client::new();
-    let pages = client.get(url.join("v1/views/agencies?limit=100000&fields=agency")?);
-    let pages: Value = pages.send().await?.error_for_status()?.json().await?;
-    let agencies: Vec<String> = pages["rows"]
-        .as_array()
-        .context("no rows")?
-        .iter()
-        .filter_map(|row| row["agency"].as_str().map(str::to_owned))
-        .collect();
+    let [agencies, tenures] = [("agencies", "agency"), ("manager_periods", "tenure")];
+    let agencies = ids(&client, url, agencies).await?;
+    let tenures = ids(&client, url, tenures).await?;
     let shared = Arc::new(Shared::default());
     *shared.latency.lock().expect("no panic") =
         Some(Histogram::new_with_bounds(1, 600_000_000, 3)?);
     let host = format!("{}:{}", url.host_str().context("no host")?, url.port().unwrap_or(80));
     for n in 0..count {
-        let view = match n % 10 {
-            0 => "conservation".to_owned(),
-            1 => "agencies".to_owned(),
-            2 => "manager_periods".to_owned(),
-            _ => {
-                let agency = agencies.get(n % agencies.len().max(1)).map_or("A", |agency| agency);
-                format!("manager_periods?agency={agency}")
-            }
+        let one_of = |ids: &[String]| ids[(n / 10) % ids.len()].clone();
+        let (view, kind) = match n % 10 {
+            0 | 1 => ("conservation".to_owned(), Kind::Timed),
+            2 => ("agencies".to_owned(), Kind::Quick),
+            3 => (format!("manager_periods?agency={}", one_of(&agencies)), Kind::Quick),
+            9 => (format!("manager_periods?agency={}", one_of(&agencies)), Kind::Slow),
+            _ => (format!("manager_periods?tenure={}", one_of(&tenures)), Kind::Quick),
         };
-        tokio::spawn(follow(shared.clone(), host.clone(), view, n % SLOW_ONE_IN == 9));
+        tokio::spawn(follow(shared.clone(), host.clone(), view, kind));
         if n % 100 == 99 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -88,6 +82,7 @@ async fn measure(url: &Url, count: usize, time: Duration) -> anyhow::Result<()> 
     let status: Value = client.get(url.join("v1/status")?).send().await?.json().await?;
     let worker = status["worker"]["pid"].as_u64().context("no worker")?;
     let node = parent(worker).context("no node on this machine")?;
+    let counted = accepted(&client, url).await?;
     let before = [node, worker].map(cpu_seconds);
     let (frames, bytes) = (shared.frames.load(Relaxed), shared.bytes.load(Relaxed));
     let started = Instant::now();
@@ -98,9 +93,15 @@ async fn measure(url: &Url, count: usize, time: Duration) -> anyhow::Result<()> 
         tokio::time::sleep(PROBE_INTERVAL).await;
     }
     let seconds = started.elapsed().as_secs_f64();
+    let events = accepted(&client, url).await? - counted;
+    println!("{:.0} rating messages/s", events / seconds);
     for ((name, pid), before) in [("node", node), ("worker", worker)].into_iter().zip(before) {
-        let cpu = (cpu_seconds(pid) - before) / seconds * 100.0;
-        println!("{name}: {cpu:.1} % of a core, {} MB", resident_mb(pid));
+        let cpu = cpu_seconds(pid) - before;
+        let (percent, each) = (cpu / seconds * 100.0, cpu / events * 1e6);
+        println!(
+            "{name}: {percent:.1} % of a core, {each:.1} µs a message, {} MB",
+            resident_mb(pid)
+        );
     }
     let frames = (shared.frames.load(Relaxed) - frames) as f64 / seconds;
     let bytes = (shared.bytes.load(Relaxed) - bytes) as f64 / seconds / 1e6;
@@ -116,6 +117,35 @@ async fn measure(url: &Url, count: usize, time: Duration) -> anyhow::Result<()> 
         latency.len()
     );
     Ok(())
+}
+
+/// What a stream is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Each event is timed.
+    Timed,
+    Quick,
+    Slow,
+}
+
+/// The ids in a column of a view.
+async fn ids(client: &Client, url: &Url, of: (&str, &str)) -> anyhow::Result<Vec<String>> {
+    let (view, column) = of;
+    let rows = client.get(url.join(&format!("v1/views/{view}?limit=100000&fields={column}"))?);
+    let rows: Value = rows.send().await?.error_for_status()?.json().await?;
+    let rows = rows["rows"].as_array().context("no rows")?;
+    let mut ids: Vec<String> =
+        rows.iter().filter_map(|row| row[column].as_str().map(str::to_owned)).collect();
+    ids.dedup();
+    anyhow::ensure!(!ids.is_empty(), "{view} has no rows");
+    Ok(ids)
+}
+
+/// Rating messages that the figures have.
+async fn accepted(client: &Client, url: &Url) -> anyhow::Result<f64> {
+    let rows = client.get(url.join("v1/views/conservation")?);
+    let rows: Value = rows.send().await?.error_for_status()?.json().await?;
+    rows["rows"][0]["accepted"].as_f64().context("no number")
 }
 
 /// Submits one event, whose epoch is told by the answer.
@@ -134,7 +164,7 @@ async fn probe(client: &Client, url: &Url, shared: &Shared, number: u64) -> anyh
 }
 
 /// One stream, read from the socket: a client library would be what is measured.
-async fn follow(shared: Arc<Shared>, host: String, view: String, is_slow: bool) {
+async fn follow(shared: Arc<Shared>, host: String, view: String, kind: Kind) {
     let mut stream = TcpStream::connect(&host).await.expect("the node listens");
     let (view, query) = view.split_once('?').unwrap_or((&view, ""));
     let request =
@@ -152,12 +182,12 @@ async fn follow(shared: Arc<Shared>, host: String, view: String, is_slow: bool) 
         let now = Instant::now();
         for epoch in epochs(&buffer[..read]) {
             shared.frames.fetch_add(1, Relaxed);
-            if epoch > seen && !is_slow {
+            if epoch > seen && kind == Kind::Timed {
                 note(&shared, seen, epoch, now);
             }
             seen = seen.max(epoch);
         }
-        if is_slow {
+        if kind == Kind::Slow {
             tokio::time::sleep(SLOW_PAUSE).await;
         }
     }

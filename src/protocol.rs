@@ -73,11 +73,11 @@ pub struct Seat {
     pub process: usize,
     /// How many there are.
     pub processes: usize,
-    /// Below this epoch all of them may take epochs together: none is reported but the `breaks`. From it
-    /// on each is fed by itself, because any of them may be what another process reports.
+    /// Below this epoch all of them may take epochs together, but for the `breaks`. From it on each is
+    /// fed by itself, because any of them may be what another process reports.
     pub until: Epoch,
-    /// Epochs that all of them close by themselves, because some node goes on from there; `until` too.
-    /// In order.
+    /// Epochs that all of them close by themselves, because some node goes on from there, or some
+    /// reader; `until` too. In order.
     pub breaks: Vec<Epoch>,
 }
 
@@ -107,10 +107,14 @@ pub enum Report {
     },
     /// All epochs below `upper` are computed. The changes are consolidated: each row that went
     /// (-1) or came (+1) since the `upper` of the report before; the first report of a worker
-    /// therefore holds every row there is. A key never has more than one row.
+    /// therefore holds every row there is. A key never has more than one row. In a cluster there is one
+    /// besides those owed for each epoch that changed something and that all compute by itself: so
+    /// all nodes know the rows of the same epochs.
     Closed {
         /// The first epoch not included.
         upper: Epoch,
+        /// The changes are of later epochs than this: what was told before holds for it too.
+        after: Epoch,
         /// `(row, -1 or +1)`, in no particular order.
         changes: Vec<(Row, i64)>,
         /// The digests of all rows there are then.

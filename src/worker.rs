@@ -3,7 +3,7 @@
 //! It holds nothing that cannot be computed again, so it may die at any moment; it learns of the
 //! node's death by the end of the stream, and ends too. It reads the log, and never writes it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::iter;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -39,8 +39,6 @@ const READING: Duration = Duration::from_millis(500);
 
 /// How often a worker says that it is alive.
 const BEAT: Duration = Duration::from_secs(1);
-/// How often it is looked whether the first epoch is reported.
-const FIRST_WAIT: Duration = Duration::from_millis(2);
 /// How often a restoring worker says how far it is, in bytes.
 const RESTORING_BYTES: u64 = 8 << 20;
 
@@ -60,6 +58,9 @@ pub fn run() -> anyhow::Result<()> {
     let reports = Arc::new(Mutex::new(node.try_clone().context("cannot share the socket")?));
     beat(Arc::clone(&reports));
     let apart_from = seat.as_ref().map_or(Epoch::MAX, |seat| seat.until);
+    let breaks = seat.as_ref().map_or(&[][..], |seat| &seat.breaks);
+    let breaks =
+        breaks.iter().copied().filter(|at| first.is_none_or(|first| *at >= first)).collect();
     let begun = match seat {
         None => begin(&data, workers, &rules, &reports)?,
         Some(seat) => join(seat, &data, adopted, workers, &rules)?,
@@ -72,6 +73,11 @@ pub fn run() -> anyhow::Result<()> {
     let reporter = Reporter {
         chain: Chain::default(),
         expected: begun.checkpoint,
+        first,
+        breaks,
+        apart_from,
+        known: 0,
+        pending: Vec::new(),
         told: Arc::clone(&told),
         reports: Arc::clone(&reports),
     };
@@ -246,7 +252,7 @@ struct Tail {
     hours: VecDeque<(Epoch, Hour)>,
     /// Epochs to be closed by themselves.
     breaks: VecDeque<Epoch>,
-    /// What is to be reported before all else.
+    /// What is to be reported before all else, and so closed by itself.
     first: Option<Epoch>,
     /// Events to be handed over together.
     inputs: Vec<Input>,
@@ -302,9 +308,7 @@ impl Tail {
             if hour == Some(stop) {
                 self.tell_hour();
             }
-            if self.first.take_if(|first| *first == stop).is_some() {
-                self.close_first(stop);
-            }
+            self.first.take_if(|first| *first == stop);
             if stop < epoch {
                 self.close(stop);
             }
@@ -326,16 +330,6 @@ impl Tail {
             self.feed.tell(hour);
         }
         self.told.lock().expect("no panic").hours.push_back(at);
-    }
-
-    /// Closes the epochs below `first`, and waits until that is reported: later epochs would
-    /// otherwise be taken together with it.
-    fn close_first(&mut self, first: Epoch) {
-        self.told.lock().expect("no panic").owed.push_back(first);
-        self.close(first);
-        while self.told.lock().expect("no panic").owed.contains(&first) {
-            thread::park_timeout(FIRST_WAIT);
-        }
     }
 
     /// Closes every epoch below `epoch`.
@@ -409,17 +403,26 @@ struct Reporter {
     chain: Chain,
     /// The checkpoint that the first rows come from.
     expected: Option<(PathBuf, Head)>,
+    /// What is to be reported before all else.
+    first: Option<Epoch>,
+    /// Epochs that all processes close by themselves, from the first that is reported on.
+    breaks: VecDeque<Epoch>,
+    /// From this epoch on each is computed by itself.
+    apart_from: Epoch,
+    /// The last epoch whose rows the node knows.
+    known: Epoch,
+    /// How rows have changed since.
+    pending: Vec<(Row, isize)>,
     told: Arc<Mutex<Told>>,
     reports: Arc<Mutex<UnixStream>>,
 }
 
 impl Reporter {
-    /// Reports the epochs that are owed, each with all changes since the one before.
+    /// Reports what is owed, and in a cluster every epoch that all processes compute by itself.
     fn report(mut self, mut results: Results) -> anyhow::Result<()> {
-        let mut pending: Vec<(Row, isize)> = Vec::new();
         let mut consolidated = 0;
         while let Some(news) = results.next_news() {
-            let closed = match news {
+            let Closed { upper, mut epochs } = match news {
                 News::Closed(closed) => closed,
                 News::Answer(number, answer) => {
                     if say(&self.reports, &Report::Answer { number, answer }).is_err() {
@@ -428,43 +431,67 @@ impl Reporter {
                     continue;
                 }
             };
-            let upper = closed.upper;
-            self.follow(&closed)?;
-            pending.append(&mut closed.changes());
-            let due = {
-                let owed = &mut self.told.lock().expect("no panic").owed;
-                let mut due = None;
-                while owed.front().is_some_and(|epoch| *epoch <= upper) {
-                    due = owed.pop_front();
+            for (point, is_owed) in self.points(upper, &epochs) {
+                let later = epochs.split_off(&point);
+                self.take(std::mem::replace(&mut epochs, later))?;
+                self.link_before(point);
+                consolidate(&mut self.pending);
+                if is_owed || !self.pending.is_empty() {
+                    // A node that is gone is no error: there is nobody left to tell.
+                    if self.publish(point).is_err() {
+                        return Ok(());
+                    }
+                    consolidated = 0;
                 }
-                due
-            };
-            if due.is_none() && pending.len() < 2 * consolidated + PART_ROWS {
-                continue;
+                self.known = point - 1;
             }
-            consolidate(&mut pending);
-            consolidated = pending.len();
-            if let Some(upper) = due {
-                // A node that is gone is no error: there is nobody left to tell.
-                if self.publish(upper, &mut pending).is_err() {
-                    return Ok(());
-                }
-                consolidated = 0;
+            self.take(epochs)?;
+            self.link_before(upper);
+            if self.pending.len() >= 2 * consolidated + PART_ROWS {
+                consolidate(&mut self.pending);
+                consolidated = self.pending.len();
             }
         }
         Ok(())
     }
 
-    /// Keeps the digests, epoch by epoch, and links those that told the time.
-    fn follow(&mut self, closed: &Closed) -> anyhow::Result<()> {
-        for (epoch, changes) in &closed.epochs {
-            self.link_before(*epoch);
-            self.chain.change(changes);
-            if let Some((path, head)) = self.expected.take_if(|(_, head)| head.epoch == *epoch) {
+    /// Up to where to report, now that all below `upper` is computed: what is owed, of several only the
+    /// last; and where something has changed, each epoch that was computed by itself.
+    fn points(
+        &mut self,
+        upper: Epoch,
+        epochs: &BTreeMap<Epoch, Vec<(Row, isize)>>,
+    ) -> BTreeMap<Epoch, bool> {
+        let mut points = BTreeMap::new();
+        while let Some(at) = self.breaks.pop_front_if(|at| *at <= upper) {
+            points.insert(at, false);
+        }
+        for (epoch, _) in epochs.range(self.apart_from..) {
+            points.extend([(*epoch, false), (epoch + 1, false)]);
+        }
+        let owed = &mut self.told.lock().expect("no panic").owed;
+        let mut due = None;
+        while let Some(epoch) = owed.pop_front_if(|epoch| *epoch <= upper) {
+            due = Some(epoch);
+        }
+        points.extend(due.map(|due| (due, true)));
+        // Nothing before the first; which is none where what is owed is not after it.
+        self.first.take_if(|first| due.is_some_and(|due| due <= *first));
+        points.retain(|at, _| self.first.is_none_or(|first| *at >= first));
+        points.extend(self.first.take_if(|first| *first <= upper).map(|first| (first, true)));
+        points
+    }
+
+    /// Keeps the changes and digests, epoch by epoch, and links those that told the time.
+    fn take(&mut self, epochs: BTreeMap<Epoch, Vec<(Row, isize)>>) -> anyhow::Result<()> {
+        for (epoch, mut changes) in epochs {
+            self.link_before(epoch);
+            self.chain.change(&changes);
+            if let Some((path, head)) = self.expected.take_if(|(_, head)| head.epoch == epoch) {
                 self.begin_from(&path, &head)?;
             }
+            self.pending.append(&mut changes);
         }
-        self.link_before(closed.upper);
         Ok(())
     }
 
@@ -494,14 +521,14 @@ impl Reporter {
         )
     }
 
-    fn publish(&self, upper: Epoch, pending: &mut Vec<(Row, isize)>) -> std::io::Result<()> {
-        let reports = &self.reports;
-        let mut changes = pending.drain(..).map(|(row, diff)| (row, diff as i64));
+    fn publish(&mut self, upper: Epoch) -> std::io::Result<()> {
+        let (reports, after) = (&self.reports, self.known);
+        let mut changes = self.pending.drain(..).map(|(row, diff)| (row, diff as i64));
         loop {
             let changes: Vec<_> = changes.by_ref().take(PART_ROWS).collect();
             if changes.len() < PART_ROWS {
                 let chain = Box::new(self.chain.clone());
-                return say(reports, &Report::Closed { upper, changes, chain });
+                return say(reports, &Report::Closed { upper, after, changes, chain });
             }
             say(reports, &Report::Part { changes })?;
         }

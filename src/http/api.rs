@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use dataflows::domain::Epoch;
 use dataflows::views::View;
-use futures::{StreamExt, stream};
+use futures::stream;
 use tokio::time::timeout;
 
 use super::as_of::Moment;
@@ -48,6 +48,7 @@ pub(super) async fn rows(
     if let Some(epoch) = asked.min_epoch {
         wait(&shared.served, epoch, asked.wait).await?;
     }
+    let turn = shared.turn().await;
     let (epoch, table) = asked.table(&shared).await?;
     let tag = asked.tag(table.digest());
     let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
@@ -66,6 +67,7 @@ pub(super) async fn rows(
     // Sorting, or looking through many rows that do not match, is nothing for a thread that serves.
     let page = aside(move || order.page(Rows::of(table, filter), after.as_deref(), limit));
     let page = page.await??;
+    drop(turn);
     let link = page.next.as_deref().filter(|_| asked.format != Format::Json).map(|next| {
         let link = asked.link.replace("{after}", &encode(next));
         (header::LINK, HeaderValue::try_from(link).expect("it is encoded"))
@@ -73,7 +75,13 @@ pub(super) async fn rows(
     let content_type =
         (header::CONTENT_TYPE, HeaderValue::from_static(asked.format.content_type()));
     let written = Written::new(asked.view, epoch, page, asked.format, asked.fields);
-    let pieces = stream::iter(written).map(|piece| Ok::<_, Infallible>(Bytes::from(piece)));
+    // A piece is written when the connection takes it, and then others have their turn.
+    let pieces = stream::unfold((shared, written), async |(shared, mut written)| {
+        let turn = shared.turn().await;
+        let piece = written.next()?;
+        drop(turn);
+        Some((Ok::<_, Infallible>(Bytes::from(piece)), (shared, written)))
+    });
     let mut response = ([content_type], of_all, Body::from_stream(pieces)).into_response();
     response.headers_mut().extend(link);
     Ok(response)

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::routing::get;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -35,7 +36,13 @@ use problem::Problem;
 struct Shared {
     served: Arc<Served>,
     live: Arc<Live>,
+    turns: Arc<Semaphore>,
 }
+
+/// Many rows are found or written by so many answers at a time, and by the others in turn: else a
+/// thousand that are asked for at once would be a thousand tasks in front of whatever comes next, and
+/// it may be events that wait to be accepted.
+const TURNS: usize = 2;
 
 impl Shared {
     /// All rows of the last complete epoch. Elsewhere than on this thread, because it may have to
@@ -43,6 +50,12 @@ impl Shared {
     async fn snapshot(&self) -> Result<Snapshot, Problem> {
         let served = self.served.clone();
         aside(move || served.snapshot()).await?.ok_or_else(Problem::not_ready)
+    }
+
+    /// Waits for a turn to do what takes long, which lasts until what is yielded is dropped.
+    async fn turn(&self) -> OwnedSemaphorePermit {
+        let turns = Arc::clone(&self.turns);
+        turns.acquire_owned().await.expect("it is never closed")
     }
 }
 
@@ -85,5 +98,5 @@ pub fn routes(served: Arc<Served>, live: Arc<Live>) -> Router {
         .route("/v1/subscribers", get(live::subscribers))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(no_store)
-        .with_state(Shared { served, live })
+        .with_state(Shared { served, live, turns: Arc::new(Semaphore::new(TURNS)) })
 }

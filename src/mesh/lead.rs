@@ -26,6 +26,9 @@ const ROSTER: Duration = Duration::from_millis(500);
 const STARTING: Duration = Duration::from_secs(10);
 /// A generation that has lived so long did not fail at its start.
 const LIVED: Duration = Duration::from_secs(10);
+/// By how many epochs what a node has told may differ from what it says that it serves: one that was
+/// killed may not remember the last, and one that was slow not have come to them.
+const TOLD_EPOCHS: u64 = 16;
 /// The longest wait before the next generation.
 const AGAIN_MAX: Duration = Duration::from_secs(5);
 
@@ -286,13 +289,12 @@ impl State {
         };
         let seen = ready.iter().map(|ready| ready.seen).max().unwrap_or(0);
         self.generation = self.generation.max(seen) + 1;
-        let goes_on = ready.iter().filter_map(|ready| Some(ready.served? + 1));
-        let goes_on: BTreeSet<Epoch> = goes_on.chain([self.paced]).collect();
+        let served: Vec<Epoch> = ready.iter().filter_map(|ready| ready.served).collect();
         let begin = Begin {
             generation: self.generation,
             run,
             until: self.paced,
-            breaks: goes_on.into_iter().collect(),
+            breaks: breaks(&served, self.paced),
             hours: self.hours.iter().map(|(epoch, hour)| (*epoch, *hour)).collect(),
         };
         info!("generation {} begins with {} nodes", self.generation, self.members.len());
@@ -394,6 +396,18 @@ impl Phase {
     }
 }
 
+/// Epochs that all workers close by themselves, of nodes that have served these: each that any node
+/// may have told its readers, who may be at another when it is computed again.
+fn breaks(served: &[Epoch], until: Epoch) -> Vec<Epoch> {
+    let mut breaks: BTreeSet<Epoch> = served.iter().map(|served| served + 1).collect();
+    if let (Some(least), Some(most)) = (served.iter().min(), served.iter().max()) {
+        let from = *least.max(&most.saturating_sub(TOLD_EPOCHS)) + 1;
+        breaks.extend(from..(most + 1 + TOLD_EPOCHS).min(until));
+    }
+    breaks.insert(until);
+    breaks.into_iter().collect()
+}
+
 /// Who holds the frontier back, and why; none where nobody does.
 fn holder(nodes: &[Member]) -> Option<(usize, String)> {
     let away = nodes.iter().position(|node| !node.connected);
@@ -442,6 +456,17 @@ mod tests {
         assert_eq!(named(&[node(100), reading]), Some(1));
     }
 
+    #[test]
+    fn what_a_node_may_have_told_is_computed_by_itself() {
+        assert_eq!(breaks(&[], 100), [100]);
+        // Up to some epochs after what is known, but not while figures stood still for long.
+        let expected: Vec<Epoch> = (71..74 + TOLD_EPOCHS).chain([10_000]).collect();
+        assert_eq!(breaks(&[73, 70, 72], 10_000), expected);
+        // A node with an old disk.
+        let expected: Vec<Epoch> = [4].into_iter().chain(74 - TOLD_EPOCHS..=80).collect();
+        assert_eq!(breaks(&[73, 3], 80), expected);
+    }
+
     /// The life of a generation, as the first node sees it.
     #[test]
     fn a_generation_needs_all_and_ends_with_any() {
@@ -468,7 +493,8 @@ mod tests {
         state.look();
         for orders in [&first, &second] {
             let Some(Down::Begin(begin)) = next(orders) else { panic!("it begins") };
-            assert_eq!((begin.generation, begin.until, begin.breaks), (5, 80, vec![71, 80]));
+            assert_eq!((begin.generation, begin.until), (5, 80));
+            assert_eq!(begin.breaks, Vec::from_iter(71..=80));
             assert_eq!(begin.hours, [(60, Hour(5))]);
         }
         state.started(1);

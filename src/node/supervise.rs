@@ -341,6 +341,8 @@ impl Supervisor {
                 return;
             }
             let goes_on = post.served.goes_on_from();
+            // What was told in a cluster others may go on from, and so all come to it again.
+            let goes_on = goes_on.or(post.mesh.and_then(|_| post.served.epoch()));
             let generation = match post.mesh.map(|mesh| mesh.next_generation(goes_on)) {
                 Some(None) => return,
                 begun => begun.flatten(),
@@ -350,7 +352,7 @@ impl Supervisor {
             }
             let started = Instant::now();
             let number = generation.as_ref().map(|generation| generation.number);
-            let outcome = self.keep(post, generation);
+            let outcome = self.keep(post, generation, goes_on);
             self.forget_questions();
             post.status.worker_ended();
             if self.lock().stopping {
@@ -383,7 +385,12 @@ impl Supervisor {
     }
 
     /// Runs one worker to its end; returns why it ended.
-    fn keep(&self, post: &Post<'_>, generation: Option<Generation>) -> io::Result<String> {
+    fn keep(
+        &self,
+        post: &Post<'_>,
+        generation: Option<Generation>,
+        goes_on: Option<Epoch>,
+    ) -> io::Result<String> {
         let (ours, theirs) = UnixStream::pair()?;
         // The other way out of the worker: the way in for its connections to the others.
         let (handing, taking) = UnixStream::pair()?;
@@ -418,8 +425,9 @@ impl Supervisor {
             let mut state = self.lock();
             state.owed.clear();
             let latest = state.latest.map(|(_, closing)| closing.upper);
-            let goes_on = post.served.goes_on_from().map(|epoch| epoch + 1);
-            let first = goes_on.filter(|upper| latest.is_some_and(|latest| *upper < latest));
+            let first = goes_on.map(|epoch| epoch + 1).filter(|upper| {
+                post.mesh.is_some() || latest.is_some_and(|latest| *upper < latest)
+            });
             state.first = first.map(|upper| Closing::past(upper, upper * post.config.epoch_ms));
             (state.asked, state.lost) = (None, None);
             (state.heard, state.alive) = (Instant::now(), Instant::now());
@@ -574,15 +582,19 @@ impl Supervisor {
                     continue;
                 }
                 Report::Part { changes: mut part } => changes.append(&mut part),
-                Report::Closed { upper, changes: mut part, chain } => {
+                Report::Closed { upper, after, changes: mut part, chain } => {
                     changes.append(&mut part);
                     let (position, closing) = self.closed(upper)?;
                     let changes = std::mem::take(&mut changes);
                     let epoch = match std::mem::take(&mut first) {
                         true => post.served.replace(upper, changes),
-                        false => post.served.apply(upper, changes),
+                        false => post.served.apply_after(after, upper, changes),
                     };
-                    post.status.worker(WorkerStage::Running);
+                    // In a cluster the first is what was served before, and the rest is still read.
+                    let is_current = position.is_some() || post.mesh.is_none();
+                    if is_current {
+                        post.status.worker(WorkerStage::Running);
+                    }
                     if !post.served.digests(epoch).is_some_and(|digests| chain.is_of(&digests)) {
                         let reason = format!("rows and digests of epoch {epoch} do not agree");
                         return Err(io::Error::other(reason));
@@ -592,7 +604,7 @@ impl Supervisor {
                     }
                     post.status.served(closing, *chain);
                     post.status.metrics.epoch_served.set(epoch as i64);
-                    self.lock().answers = true;
+                    self.lock().answers |= is_current;
                 }
                 Report::Answer { number, answer } => {
                     let rows = post.served.snapshot();
@@ -634,7 +646,8 @@ impl Supervisor {
         self.changed.notify_all();
     }
 
-    /// What the worker owed and now has closed: one epoch, or several taken together.
+    /// What the worker owed and now has closed: one epoch, or several taken together; or a part of
+    /// that, whose place in the log is not known.
     fn closed(&self, upper: Epoch) -> io::Result<(Option<Position>, Closing)> {
         let mut closing = None;
         {
@@ -646,8 +659,14 @@ impl Supervisor {
                 }
                 _ => {}
             }
-            while state.owed.front().is_some_and(|(_, owed)| owed.upper <= upper) {
-                closing = state.owed.pop_front();
+            while let Some(owed) = state.owed.pop_front_if(|(_, owed)| owed.upper <= upper) {
+                closing = Some(owed);
+            }
+            if closing.is_none_or(|(_, closing)| closing.upper < upper)
+                && let Some((_, owed)) = state.owed.front()
+            {
+                self.changed.notify_all();
+                return Ok((None, Closing { upper, ..*owed }));
             }
         }
         self.changed.notify_all();
@@ -694,7 +713,7 @@ mod tests {
         [5, 7, 9].into_iter().for_each(owe);
         assert_eq!(supervisor.closed(7).expect("owed").1.upper, 7);
         assert_eq!(supervisor.owed(), 1);
-        assert!(supervisor.closed(8).is_err());
+        assert!(supervisor.closed(8).is_ok_and(|(position, _)| position.is_none()));
         assert!(supervisor.closed(10).is_err());
         owe(11);
         assert_eq!(supervisor.closed(11).expect("owed").1.upper, 11);

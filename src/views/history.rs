@@ -101,6 +101,11 @@ impl History {
         forgotten
     }
 
+    /// Nothing has changed up to this epoch.
+    pub fn pass(&mut self, epoch: Epoch) {
+        self.last = self.last.max(epoch);
+    }
+
     fn is_beyond(&self) -> bool {
         let Bounds { changes_max, epochs_max } = self.bounds;
         let age = self.sets.front().map_or(0, |oldest| self.last - oldest.epoch);

@@ -4,7 +4,8 @@
 //! file   history/<number, 8 digits>: frames
 //! frame  length u32 LE, crc32 of the payload u32 LE, payload (bincode 1.3, variable integers)
 //!        first of a file: (version u8, epoch, digests), what the sets after it go on from
-//!        all others:      (epoch, [(row before, row after)], digests), one set of changes
+//!        all others:      0, epoch, [(row before, row after)], digests: one set of changes; or
+//!                         1, epoch: nothing has changed up to this
 //! ```
 //!
 //! It is a convenience and never the truth: it is not synced, a write that fails ends it, and what
@@ -22,13 +23,14 @@ use std::sync::Arc;
 use bincode::Options;
 use dataflows::domain::Epoch;
 use dataflows::views::Row;
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::history::{Bounds, Change, ChangeSet, Digests, History};
 use super::table::Held;
 
 /// Of the format above.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// A new file is begun after so many bytes: old changes are forgotten file by file.
 const FILE_BYTES: u64 = 16 << 20;
 /// Length and checksum.
@@ -57,8 +59,12 @@ struct Part {
 
 /// What a file begins with.
 type Start = (u8, Epoch, Digests);
-/// A set as it is read.
-type KeptSet = (Epoch, Vec<(Option<Row>, Option<Row>)>, Digests);
+/// What comes after it, with rows as they are written or read.
+#[derive(Debug, Serialize, Deserialize)]
+enum Kept<R> {
+    Set(Epoch, Vec<(Option<R>, Option<R>)>, Digests),
+    Unchanged(Epoch),
+}
 
 impl Journal {
     /// Reads what is kept in `directory`: the longest history that ends with the newest sound set.
@@ -114,10 +120,35 @@ impl Journal {
 
     /// Adds a set, and removes files that hold nothing after `floor`. Written, not synced.
     pub fn append(&mut self, set: &ChangeSet, floor: Epoch) {
-        if let Err(error) = self.write(set) {
-            warn!("the history is kept in memory only: {} {error}", self.directory.display());
-            self.remove_until(Epoch::MAX);
-            self.at = None;
+        let rows = set.changes.iter().map(|change| {
+            (change.before.as_deref().map(Held::row), change.after.as_deref().map(Held::row))
+        });
+        let kept = Kept::Set(set.epoch, rows.collect(), set.digests);
+        if self.add(&kept, floor, (set.epoch, set.digests))
+            && let Some(part) = self.files.back_mut()
+        {
+            part.epoch = set.epoch;
+        }
+    }
+
+    /// Notes that nothing has changed up to an epoch: readers may be at it, and come back.
+    pub fn pass(&mut self, epoch: Epoch, floor: Epoch) {
+        let Some((_, digests)) = self.at.filter(|(at, _)| *at < epoch) else { return };
+        self.add(&Kept::Unchanged(epoch), floor, (epoch, digests));
+    }
+
+    /// Writes a frame that ends `at`, and removes what is not needed or too much.
+    fn add(&mut self, kept: &Kept<&Row>, floor: Epoch, at: (Epoch, Digests)) -> bool {
+        let Some(before) = self.at else { return false };
+        let written = self.begin_file(before).and_then(|()| self.write_frame(kept));
+        match &written {
+            Ok(()) => self.at = Some(at),
+            Err(error) => {
+                let directory = self.directory.display();
+                warn!("the history is kept in memory only: {directory} {error}");
+                self.remove_until(Epoch::MAX);
+                self.at = None;
+            }
         }
         self.remove_until(floor);
         while self.files.len() > 1
@@ -125,34 +156,23 @@ impl Journal {
         {
             self.remove_first();
         }
+        written.is_ok()
     }
 
-    fn write(&mut self, set: &ChangeSet) -> io::Result<()> {
-        let Some((epoch, digests)) = self.at else { return Ok(()) };
+    /// Begins a new file if there is none that has room.
+    fn begin_file(&mut self, at: (Epoch, Digests)) -> io::Result<()> {
         let file_bytes = FILE_BYTES.min(self.bytes_max / 4);
         if self.files.back().is_none_or(|part| part.bytes >= file_bytes) {
             let number = self.files.back().map_or(1, |part| part.number + 1);
             let file = File::create(self.path(number))?;
-            self.files.push_back(Part { number, bytes: 0, epoch });
+            self.files.push_back(Part { number, bytes: 0, epoch: at.0 });
             self.open = Some(file);
-            self.write_frame(&(VERSION, epoch, digests))?;
-        }
-        let rows: Vec<_> = set
-            .changes
-            .iter()
-            .map(|change| {
-                (change.before.as_deref().map(Held::row), change.after.as_deref().map(Held::row))
-            })
-            .collect();
-        self.write_frame(&(set.epoch, rows, &set.digests))?;
-        self.at = Some((set.epoch, set.digests));
-        if let Some(part) = self.files.back_mut() {
-            part.epoch = set.epoch;
+            self.write_frame(&(VERSION, at.0, at.1))?;
         }
         Ok(())
     }
 
-    fn write_frame(&mut self, payload: &impl serde::Serialize) -> io::Result<()> {
+    fn write_frame(&mut self, payload: &impl Serialize) -> io::Result<()> {
         let part = self.files.back_mut().expect("a file is begun before it is written");
         let file = match &mut self.open {
             Some(file) => file,
@@ -220,8 +240,14 @@ fn read_file(bytes: &[u8], history: &mut Option<History>, bounds: Bounds) -> usi
     let mut rest = rest;
     sound = bytes.len() - rest.len();
     while let Some((payload, after)) = split_frame(rest) {
-        let Some(set) = read_set(payload, held) else { break };
-        held.push(set.epoch, Some(Arc::new(set)));
+        match format().deserialize::<Kept<Row>>(payload) {
+            Ok(Kept::Set(epoch, rows, digests)) => {
+                let Some(set) = checked(epoch, rows, digests, held) else { break };
+                held.push(epoch, Some(Arc::new(set)));
+            }
+            Ok(Kept::Unchanged(epoch)) => held.pass(epoch),
+            Err(_) => break,
+        }
         rest = after;
         sound = bytes.len() - rest.len();
     }
@@ -237,8 +263,12 @@ fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The set, if it goes on from `history` and its rows make its digests.
-fn read_set(payload: &[u8], history: &History) -> Option<ChangeSet> {
-    let (epoch, rows, digests): KeptSet = format().deserialize(payload).ok()?;
+fn checked(
+    epoch: Epoch,
+    rows: Vec<(Option<Row>, Option<Row>)>,
+    digests: Digests,
+    history: &History,
+) -> Option<ChangeSet> {
     let held = |row: Option<Row>| row.map(|row| Arc::new(Held::from(row)));
     let changes: Vec<Change> = rows
         .into_iter()

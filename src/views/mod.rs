@@ -147,10 +147,22 @@ impl Served {
     /// # Panics
     /// If the epoch does not rise, a key gets two rows, or a row goes that is not held.
     pub fn apply(&self, upper: Epoch, changes: Vec<(Row, i64)>) -> Epoch {
+        self.apply_after(0, upper, changes)
+    }
+
+    /// The same where they are of later epochs than `after`: up to that the rows are those of the batch
+    /// before, and readers may be at any of its epochs. Where nothing has changed at all, the epoch may
+    /// be the one served.
+    ///
+    /// # Panics
+    /// As [`Served::apply`].
+    pub fn apply_after(&self, after: Epoch, upper: Epoch, changes: Vec<(Row, i64)>) -> Epoch {
         let epoch = last_of(upper);
         let served = self.epoch().expect("the first batch of a worker goes to replace");
-        assert!(epoch > served, "epoch {epoch} comes after epoch {served}");
-        self.publish(epoch, updates(changes));
+        if epoch != served || !changes.is_empty() {
+            assert!(epoch > served, "epoch {epoch} comes after epoch {served}");
+            self.publish(after.clamp(served, epoch), epoch, updates(changes));
+        }
         epoch
     }
 
@@ -173,12 +185,13 @@ impl Served {
                 updates.len(),
             );
         }
-        self.publish(epoch, updates);
+        let complete = self.epoch().unwrap_or(epoch);
+        self.publish(complete, epoch, updates);
         epoch
     }
 
-    /// `updates` are sorted by key, each key once.
-    fn publish(&self, epoch: Epoch, updates: Vec<Update>) {
+    /// `updates` are sorted by key, each key once; they are of the epochs after `complete`.
+    fn publish(&self, complete: Epoch, epoch: Epoch, updates: Vec<Update>) {
         let mut changes = Vec::with_capacity(updates.len());
         let mut rows = lock(&self.rows);
         let snapshot = rows.get_or_insert_with(Snapshot::default);
@@ -194,6 +207,7 @@ impl Served {
             Some(history) => {
                 let set = ChangeSet { epoch, changes, digests };
                 let set = (!set.changes.is_empty()).then(|| Arc::new(set));
+                history.pass(complete);
                 let forgotten = history.push(epoch, set.clone());
                 (set, forgotten, history.floor())
             }
@@ -205,8 +219,15 @@ impl Served {
         };
         drop(rows);
         // Before anybody is told: who has seen an epoch shall find it after a restart.
-        if let (Some(set), Some(journal)) = (&news, &self.journal) {
-            lock(journal).append(set, floor);
+        if let Some(journal) = &self.journal {
+            let mut journal = lock(journal);
+            match &news {
+                Some(set) => {
+                    journal.pass(complete, floor);
+                    journal.append(set, floor);
+                }
+                None => journal.pass(epoch, floor),
+            }
         }
         if let Some((published, snapshot)) = published {
             let changes = news.as_ref().map_or(&[][..], |set| &set.changes);

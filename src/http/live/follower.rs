@@ -169,8 +169,10 @@ impl Follower {
     /// `{"epoch":…,"part":…,"sent":…,"total":…,"last":…,"rows":[…]}`; the last part has the id.
     async fn part(&mut self, mut parts: Parts) -> Frame {
         let position = self.subscription.position();
+        let turn = self.shared.turn().await;
         let total = parts.total().await;
         let (rows, is_last) = parts.write().await;
+        drop(turn);
         let mut data = format!("{{\"epoch\":{}", position.epoch).into_bytes();
         let numbers = [("part", parts.part), ("sent", parts.sent), ("total", total)];
         for (name, number) in numbers {

@@ -83,6 +83,33 @@ fn a_reader_goes_on_after_a_restart() {
     }
 }
 
+/// A reader may be at an epoch in which nothing has changed, and come back after a restart; but not at
+/// one that was computed together with a later one.
+#[test]
+fn epochs_without_changes_are_kept_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let served = open(directory.path());
+    served.replace(6, vec![(row(5), 1)]);
+    served.apply(10, vec![]);
+    served.apply(13, vec![(row(5), -1), (row(12), 1)]);
+    served.apply_after(19, 21, vec![(row(12), -1), (row(20), 1)]);
+    // What comes to nothing may be said of the epoch that is served.
+    served.apply_after(20, 21, vec![]);
+    served.apply(25, vec![]);
+    let known = |served: &Served, last| -> Vec<Epoch> {
+        (5..=last).filter(|epoch| served.digests(*epoch).is_some()).collect()
+    };
+    let expected: Vec<Epoch> = (5..=9).chain(12..=24).collect();
+    assert_eq!(known(&served, 24), expected);
+    drop(served);
+    let served = open(directory.path());
+    assert_eq!(served.goes_on_from(), Some(24));
+    served.replace(25, vec![(row(20), 1)]);
+    served.apply(31, vec![(row(20), -1), (row(30), 1)]);
+    let expected: Vec<Epoch> = expected.into_iter().chain([30]).collect();
+    assert_eq!(known(&served, 30), expected);
+}
+
 #[test]
 fn another_state_at_the_last_epoch_begins_a_new_history() {
     let directory = tempfile::tempdir().expect("a directory");
