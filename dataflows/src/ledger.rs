@@ -5,7 +5,8 @@
 //! depends on the records that can still change, not on history; of a retired one its id is left,
 //! in a compressed bitmap, because only that tells a late message from a new record.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -20,10 +21,13 @@ const DAY_MICROS: i64 = 86_400_000_000;
 
 /// The messages of each open record: distinct, in their order. One record costs 25 bytes of the
 /// table, of which an eighth to a half is empty, and what its messages pack into: 21 bytes a fact,
-/// 17 an SMS.
+/// 17 an SMS. Where records retire there are some 11 bytes more, for its place in `due`.
 #[derive(Default)]
 pub struct Ledger {
     open: HashMap<Record, Box<[u8]>, BuildHasherDefault<RecordHasher>>,
+    /// From the first cut on, every open record once: by a day, since 1970, on or before that of
+    /// its last message. Messages do not move it, a cut that comes to it does.
+    due: Option<BTreeMap<i64, Vec<Record>>>,
     /// Empty between calls.
     bytes: Vec<u8>,
     /// Closed before this ledger began: shared by all workers, of all records.
@@ -53,25 +57,43 @@ impl Ledger {
     /// Keeps these messages for a record that is not closed, instead of those it had.
     pub fn keep(&mut self, record: Record, messages: &[Message]) {
         messages.iter().for_each(|message| pack(message, &mut self.bytes));
-        self.open.insert(record, self.bytes.as_slice().into());
+        let before = self.open.insert(record, self.bytes.as_slice().into());
         self.bytes.clear();
+        if let (None, Some(due)) = (before, &mut self.due) {
+            due.entry(last_day(messages)).or_default().push(record);
+        }
     }
 
     /// Closes every record whose last message was received before `cut` (microseconds since
-    /// 1970), and gives each away with its messages. Costs a look at every open record.
+    /// 1970), and gives each away with its messages. The first cut looks at every open record, a
+    /// later one at those that retire and those that had their first message as long ago.
     pub fn retire(&mut self, cut: i64, mut gone: impl FnMut(Record, &[Message])) {
-        let closed = &mut self.closed_since;
         let mut messages = Vec::new();
-        self.open.retain(|record, packed| {
-            messages.clear();
-            unpack(packed, &mut messages);
-            let stays = messages.iter().any(|message| message.received.micros() >= cut);
-            if !stays {
-                gone(*record, &messages);
-                closed.insert(*record);
+        let due = self.due.get_or_insert_with(|| {
+            let mut due: BTreeMap<i64, Vec<Record>> = BTreeMap::new();
+            for (record, packed) in &self.open {
+                messages.clear();
+                unpack(packed, &mut messages);
+                due.entry(last_day(&messages)).or_default().push(*record);
             }
-            stays
+            due
         });
+        // The day of the cut too, for a cut within it.
+        let later = due.split_off(&(cut.div_euclid(DAY_MICROS) + 1));
+        for record in std::mem::replace(due, later).into_values().flatten() {
+            let Entry::Occupied(entry) = self.open.entry(record) else {
+                unreachable!("what is due is open")
+            };
+            messages.clear();
+            unpack(entry.get(), &mut messages);
+            if messages.iter().any(|message| message.received.micros() >= cut) {
+                due.entry(last_day(&messages)).or_default().push(record);
+            } else {
+                entry.remove();
+                self.closed_since.insert(record);
+                gone(record, &messages);
+            }
+        }
     }
 
     /// The open records, in no particular order.
@@ -87,6 +109,12 @@ impl Ledger {
     pub fn closed(&self) -> RoaringTreemap {
         &*self.closed_before | &self.closed_since
     }
+}
+
+/// The day since 1970 on which the last of these messages was received.
+fn last_day(messages: &[Message]) -> i64 {
+    let last = messages.iter().map(|message| message.received.micros()).max();
+    last.unwrap_or(i64::MIN).div_euclid(DAY_MICROS)
 }
 
 /// Adds a message to those of its record; false if it is a copy of one that is there.
@@ -208,6 +236,50 @@ mod tests {
         assert!(!ledger.messages(2, &mut held));
         assert_eq!(ledger.open().collect::<Vec<_>>(), [(1, vec![at(5), at(10)])]);
         assert_eq!(ledger.closed().iter().collect::<Vec<_>>(), [2, 7]);
+    }
+
+    /// Cut after cut, whatever came between, as if each had looked at every record.
+    #[test]
+    fn a_cut_takes_all_that_are_too_old_and_no_other() {
+        let mut ledger = Ledger::default();
+        let mut all: BTreeMap<Record, Vec<Message>> = BTreeMap::new();
+        let (mut held, mut random) = (Vec::new(), 7_u64);
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % below
+        };
+        let (mut retired, mut moved) = (0, 0);
+        for day in 0..60_i64 {
+            for _ in 0..40 {
+                // Some days late or early, before 1970 at first.
+                let at_day = day - 20 + next(9).cast_signed() - 6;
+                let message = at(at_day * DAY_MICROS + next(86_400_000_000).cast_signed());
+                let record = next(400);
+                if ledger.messages(record, &mut held) {
+                    add(&mut held, message);
+                    ledger.keep(record, &held);
+                    add(all.entry(record).or_default(), message);
+                }
+            }
+            // At midnights, but for some within a day, and days without a cut.
+            let within = if day % 5 == 0 { next(86_400_000_000).cast_signed() } else { 0 };
+            let cut = (day - 30) * DAY_MICROS + within;
+            if day % 7 == 3 {
+                continue;
+            }
+            let mut gone = Vec::new();
+            ledger.retire(cut, |record, messages| gone.push((record, messages.to_vec())));
+            gone.sort_unstable();
+            let last = |messages: &[Message]| messages.iter().map(|m| m.received.micros()).max();
+            let is_old = |_: &Record, messages: &mut Vec<Message>| last(messages) < Some(cut);
+            let expected: Vec<_> = all.extract_if(.., is_old).collect();
+            assert_eq!(gone, expected, "day {day}");
+            retired += gone.len();
+            moved += all.values().filter(|m| m.len() > 1).count();
+            let due: usize = ledger.due.iter().flat_map(BTreeMap::values).map(Vec::len).sum();
+            assert_eq!((due, ledger.open.len()), (all.len(), all.len()), "each is due once");
+        }
+        assert!(retired > 100 && moved > 100, "{retired} retired, {moved} have several messages");
     }
 
     /// Neither the clock nor the messages alone make anything old.

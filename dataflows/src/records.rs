@@ -173,8 +173,8 @@ enum Heard {
 /// - in: messages by record, inserted only; hours told; the latest times of receipt, where there
 ///   is a horizon
 /// - out: [`Outcome`]s with how many of each
-/// - state: the [`Ledger`]; a message costs those of its record, an hour a look at all open records
-///   if there is a horizon
+/// - state: the [`Ledger`]; a message costs those of its record, an hour at which a day more is beyond
+///   the horizon what it retires
 /// - rule: Order 120 p. 7.5–7.10, 8.1–8.3, 9.3–9.5; D1–D6
 pub fn records<'s>(
     messages: Rows<'s, (Record, Message)>,

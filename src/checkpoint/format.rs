@@ -313,6 +313,7 @@ mod tests {
             assert!(parts(&whole[..length]).is_err(), "{length} bytes");
         }
         assert!(parts(&[&whole[..], &[0]].concat()).is_err(), "a byte more");
+        println!("{} bits, {} places", 8 * whole.len(), whole.len());
     }
 
     proptest::proptest! {

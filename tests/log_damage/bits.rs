@@ -26,6 +26,7 @@ pub fn flip_each_bit(path: &Path, mut check: impl FnMut(usize)) {
         bad[bit / 8] = good[bit / 8];
         assert!(bytes(path).len() == good.len(), "a refused log is left as it is");
     }
+    println!("{} bits of {}", good.len() * 8, path.file_name().expect("a name").display());
     put(path, good);
 }
 

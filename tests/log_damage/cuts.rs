@@ -54,6 +54,7 @@ fn a_write_that_broke_off_anywhere_is_cut() {
     for end in log.start + 1..log.full.len() {
         log.recovers(&mark, &log.full[..end]);
     }
+    println!("{} places", log.full.len() - log.start - 1);
 }
 
 /// The length of a file may reach the disk before its bytes do, and its later pages before others.
@@ -69,6 +70,7 @@ fn a_write_with_holes_anywhere_is_cut() {
         zeros_before[log.start..=hole].fill(0);
         log.recovers(&mark, &zeros_before);
     }
+    println!("{} holes", 2 * (log.full.len() - log.start - 1));
 }
 
 #[test]

@@ -137,6 +137,7 @@ fn copy_into(from: &Path, to: &Path) {
 /// known to have been answered.
 fn every_k(start: &Path, before: u64, of: &[&str]) {
     let calls = calls(start);
+    let mut lives = 0;
     for call in of {
         let paths = calls.iter().filter(|(name, _)| name == call).map(|(_, path)| path);
         for (path, k) in paths.zip(1..) {
@@ -144,6 +145,7 @@ fn every_k(start: &Path, before: u64, of: &[&str]) {
                 let fault = format!("{call} * {k} {act}");
                 let data = copy(start);
                 let life = child_of(data.path(), Some(&fault), None);
+                lives += 1;
                 check_end(&fault, &life);
                 let answered = life.appended.max(before);
                 // One frame may have been under way in each of the two lives.
@@ -156,6 +158,7 @@ fn every_k(start: &Path, before: u64, of: &[&str]) {
             }
         }
     }
+    println!("{lives} lives with a fault: {}", of.join(", "));
 }
 
 fn acts(call: &str, path: &str) -> &'static [&'static str] {
