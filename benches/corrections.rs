@@ -192,7 +192,7 @@ impl Node {
     }
 
     /// Enters a correction, and takes it back, again and again.
-    fn measure(&mut self, name: &str, lines: impl Fn(bool) -> Vec<String>) -> anyhow::Result<()> {
+    fn measure(&mut self, name: &str, lines: impl Fn(usize) -> Vec<String>) -> anyhow::Result<()> {
         let (mut times, mut most) = (Vec::new(), 0);
         for time in 0..TIMES {
             let lines = lines(time);
