@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use dataflows::domain::Epoch;
 use dataflows::views::View;
-use futures::stream;
+use futures::{StreamExt, stream};
 use tokio::time::timeout;
 
 use super::as_of::Moment;
@@ -82,7 +82,7 @@ pub(super) async fn rows(
         drop(turn);
         Some((Ok::<_, Infallible>(Bytes::from(piece)), (shared, written)))
     });
-    let mut response = ([content_type], of_all, Body::from_stream(pieces)).into_response();
+    let mut response = ([content_type], of_all, Body::from_stream(pieces.fuse())).into_response();
     response.headers_mut().extend(link);
     Ok(response)
 }

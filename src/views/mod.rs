@@ -147,6 +147,7 @@ impl Served {
     /// # Panics
     /// If the epoch does not rise, a key gets two rows, or a row goes that is not held.
     pub fn apply(&self, upper: Epoch, changes: Vec<(Row, i64)>) -> Epoch {
+        self.rise(upper);
         self.apply_after(0, upper, changes)
     }
 
@@ -157,13 +158,20 @@ impl Served {
     /// # Panics
     /// As [`Served::apply`].
     pub fn apply_after(&self, after: Epoch, upper: Epoch, changes: Vec<(Row, i64)>) -> Epoch {
+        if self.epoch() == upper.checked_sub(1) && changes.is_empty() {
+            return last_of(upper);
+        }
+        let (served, epoch) = self.rise(upper);
+        self.publish(after.clamp(served, epoch), epoch, updates(changes));
+        epoch
+    }
+
+    /// The epoch served, and the one that follows it.
+    fn rise(&self, upper: Epoch) -> (Epoch, Epoch) {
         let epoch = last_of(upper);
         let served = self.epoch().expect("the first batch of a worker goes to replace");
-        if epoch != served || !changes.is_empty() {
-            assert!(epoch > served, "epoch {epoch} comes after epoch {served}");
-            self.publish(after.clamp(served, epoch), epoch, updates(changes));
-        }
-        epoch
+        assert!(epoch > served, "epoch {epoch} comes after epoch {served}");
+        (served, epoch)
     }
 
     /// The first batch of a worker, which holds every row there is: what differs from the rows held

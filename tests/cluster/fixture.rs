@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// What is waited for comes sooner, or the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Some figures of a small world: a head, whom ratings belong to.
 pub const WORLD: &str = r#"{"type":"agency","id":"a","name":"Росреестр"}
