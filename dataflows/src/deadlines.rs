@@ -72,6 +72,9 @@ struct Run {
     done: i64,
 }
 
+/// A clock at its unit.
+type Held = (Option<Id>, ClockKey, Run);
+
 /// Of a clock that runs still.
 const NOT_DONE: i64 = i64::MIN;
 
@@ -117,7 +120,7 @@ impl Clocks {
     /// of a record whose reply came at once, has never been.
     fn change(
         &mut self,
-        mut clocks: Vec<((Option<Id>, ClockKey, Run), isize)>,
+        mut clocks: Vec<(Held, isize)>,
         epoch: Epoch,
         output: &mut Output<Row, isize>,
     ) {
