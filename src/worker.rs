@@ -112,12 +112,14 @@ pub fn run() -> anyhow::Result<()> {
     fed.and(reported)
 }
 
-/// Says every second that the process is not stopped.
+/// Says every second that the process is not stopped, and ends it where nobody is told any more: a
+/// log that is being read may be long, and the next node starts a worker of its own.
 fn beat(reports: Arc<Mutex<UnixStream>>) {
     thread::spawn(move || {
         while say(&reports, &Report::Alive).is_ok() {
             thread::sleep(BEAT);
         }
+        std::process::exit(0);
     });
 }
 

@@ -71,6 +71,9 @@ struct State {
     /// When it last said something of what it computes, and when anything at all.
     heard: Instant,
     alive: Instant,
+    /// Whether what it said is being taken in, which for all rows there are may take long: nothing
+    /// else is heard meanwhile.
+    taking: bool,
     /// Why it will not be heard of any more.
     lost: Option<String>,
     /// Whether the present worker has reported an epoch, and can be asked.
@@ -184,6 +187,7 @@ impl Default for Supervisor {
             over: None,
             heard: Instant::now(),
             alive: Instant::now(),
+            taking: false,
             lost: None,
             answers: false,
             questions: VecDeque::new(),
@@ -431,6 +435,7 @@ impl Supervisor {
             state.first = first.map(|upper| Closing::past(upper, upper * post.config.epoch_ms));
             (state.asked, state.lost) = (None, None);
             (state.heard, state.alive) = (Instant::now(), Instant::now());
+            state.taking = false;
         }
         let reason = thread::scope(|scope| {
             scope.spawn(|| {
@@ -539,11 +544,10 @@ impl Supervisor {
                 state.owed.push_back((end, closing));
                 return Next::Close(end, closing.upper, hours);
             }
-            let silence = state.heard.elapsed();
+            let (silence, hang) = state.quiet();
             if !state.owed.is_empty() && silence >= silence_max {
                 return Next::Replace(format!("it has said nothing for {} s", silence.as_secs()));
             }
-            let hang = state.alive.elapsed();
             if hang >= hang_max {
                 return Next::Replace(format!("it hangs since {} s", hang.as_secs()));
             }
@@ -583,6 +587,7 @@ impl Supervisor {
                 }
                 Report::Part { changes: mut part } => changes.append(&mut part),
                 Report::Closed { upper, after, changes: mut part, chain } => {
+                    self.lock().taking = true;
                     changes.append(&mut part);
                     let (position, closing) = self.closed(upper)?;
                     let changes = std::mem::take(&mut changes);
@@ -629,6 +634,7 @@ impl Supervisor {
             }
             let mut state = self.lock();
             (state.heard, state.alive) = (Instant::now(), Instant::now());
+            state.taking = false;
         }
         Ok(())
     }
@@ -685,6 +691,17 @@ impl Supervisor {
     }
 }
 
+impl State {
+    /// For how long the worker has said nothing of what it computes, and nothing at all, though it
+    /// was listened to.
+    fn quiet(&self) -> (Duration, Duration) {
+        if self.taking {
+            return (Duration::ZERO, Duration::ZERO);
+        }
+        (self.heard.elapsed(), self.alive.elapsed())
+    }
+}
+
 /// How long to wait after so many failures in a row: nothing after the first.
 pub fn wait_before(failures: u32, wait_max: Duration) -> Duration {
     match failures {
@@ -704,6 +721,19 @@ fn end(child: &mut Child) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Ten million events on a busy machine: their rows took longer than the wait for a beat, the
+    /// worker was replaced, and so was the next.
+    #[test]
+    fn a_worker_does_not_hang_while_the_node_is_busy_with_what_it_said() {
+        let supervisor = Supervisor::default();
+        let mut state = supervisor.lock();
+        std::thread::sleep(Duration::from_millis(20));
+        let long = Duration::from_millis(20);
+        assert!(state.quiet().0 >= long && state.quiet().1 >= long);
+        state.taking = true;
+        assert_eq!(state.quiet(), (Duration::ZERO, Duration::ZERO));
+    }
 
     #[test]
     fn a_worker_may_close_several_epochs_at_once_but_only_what_it_owes() {

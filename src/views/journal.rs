@@ -62,7 +62,7 @@ type Start = (u8, Epoch, Digests);
 /// What comes after it, with rows as they are written or read.
 #[derive(Debug, Serialize, Deserialize)]
 enum Kept<R> {
-    Set(Epoch, Vec<(Option<R>, Option<R>)>, Digests),
+    Set(Epoch, Vec<(Option<R>, Option<R>)>, Box<Digests>),
     Unchanged(Epoch),
 }
 
@@ -123,7 +123,7 @@ impl Journal {
         let rows = set.changes.iter().map(|change| {
             (change.before.as_deref().map(Held::row), change.after.as_deref().map(Held::row))
         });
-        let kept = Kept::Set(set.epoch, rows.collect(), set.digests);
+        let kept = Kept::Set(set.epoch, rows.collect(), Box::new(set.digests));
         if self.add(&kept, floor, (set.epoch, set.digests))
             && let Some(part) = self.files.back_mut()
         {
@@ -242,7 +242,7 @@ fn read_file(bytes: &[u8], history: &mut Option<History>, bounds: Bounds) -> usi
     while let Some((payload, after)) = split_frame(rest) {
         match format().deserialize::<Kept<Row>>(payload) {
             Ok(Kept::Set(epoch, rows, digests)) => {
-                let Some(set) = checked(epoch, rows, digests, held) else { break };
+                let Some(set) = checked(epoch, rows, *digests, held) else { break };
                 held.push(epoch, Some(Arc::new(set)));
             }
             Ok(Kept::Unchanged(epoch)) => held.pass(epoch),

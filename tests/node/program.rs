@@ -1,9 +1,16 @@
 //! `otklik serve` as a process: its exit codes, its signals, and its sudden death.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use otklik::event::Event;
+use otklik::log::{FrameBuilder, Options, Writer};
+use otklik::protocol::{self, Command as Tell, Report};
+use otklik::rules::Rules;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -107,6 +114,49 @@ async fn a_node_that_is_killed_takes_its_worker_along_and_loses_nothing() {
     }
     for worker in workers {
         while runs(worker) {}
+    }
+}
+
+/// The next node starts a worker of its own meanwhile: two at a time would share cores and memory.
+#[test]
+fn a_worker_that_reads_for_long_ends_with_its_node() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut log, _) = Writer::open(directory.path(), Options::default(), None, |_, _| ())
+        .expect("an empty directory");
+    let mut frame = FrameBuilder::new();
+    for record in 0..4096 {
+        let line = SMS.replace("\"record\":7", &format!("\"record\":{record}"));
+        frame.push(&Event::parse(line.as_bytes()).expect("an event")).expect("room");
+    }
+    // More than can be read in the time that is allowed below.
+    for epoch in 1..=500 {
+        log.append(epoch, &mut frame).expect("room");
+    }
+    let end = log.position();
+    log.close().expect("room");
+    let (ours, theirs) = UnixStream::pair().expect("a socket");
+    let mut worker = Command::new(PROGRAM)
+        .arg("worker")
+        .stdin(OwnedFd::from(theirs))
+        .spawn()
+        .expect("the program starts");
+    let tell = |command| protocol::send(&mut &ours, &command).expect("it listens");
+    let (data, rules) = (directory.path().to_owned(), Rules::default());
+    tell(Tell::Start { data, adopted: vec![], workers: 1, rules, first: None, seat: None });
+    tell(Tell::Advance { end, epoch: u64::MAX, hours: vec![] });
+    loop {
+        match protocol::receive(&mut &ours).expect("it speaks").expect("it is there") {
+            Report::Reading { events } => break assert!(events < 500 * 4096),
+            report => {
+                assert!(matches!(report, Report::Alive), "it has read all before it is asked")
+            }
+        }
+    }
+    drop(ours);
+    let gone = Instant::now();
+    while worker.try_wait().expect("ours").is_none() {
+        assert!(gone.elapsed() < Duration::from_secs(5), "it reads on for nobody");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
