@@ -71,7 +71,7 @@ fn main() -> anyhow::Result<()> {
         events += 1;
         batch.push(line);
         if batch.len() == EPOCH_EVENTS {
-            node.enter(batch.drain(..).collect::<Vec<_>>().iter().map(String::as_str))?;
+            node.enter(std::mem::take(&mut batch).iter().map(String::as_str))?;
         }
     }
     node.enter(batch.iter().map(String::as_str))?;
