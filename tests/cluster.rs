@@ -5,8 +5,9 @@
 //! `OTKLIK_ROUNDS` (of restarts of all nodes), and by `OTKLIK_EVENTS` (things that happen to a
 //! cluster of network namespaces; for root, with `ip` and `nft`), those of one kind by `OTKLIK_ONLY`
 //! (a part of its name), `OTKLIK_RECORDS` (in its log before), `OTKLIK_PAUSE` (milliseconds between
-//! two batches of a sender), `OTKLIK_SEED` and `OTKLIK_REPORT` (a file to which the outcome is
-//! appended); `OTKLIK_PROGRAM` is another build of the program.
+//! two batches of a sender), `OTKLIK_REST` (milliseconds between two things that happen),
+//! `OTKLIK_SEED` and `OTKLIK_REPORT` (a file to which the outcome is appended); `OTKLIK_PROGRAM` is
+//! another build of the program.
 
 mod cluster {
     pub mod agree;

@@ -285,6 +285,9 @@ async fn hosts_fail_and_nothing_is_lost() {
             times.noticed.record(took).expect("it fits");
         }
         cluster.agree(epoch).await;
+        // Ten seconds and more: else a generation that ends is one more failure in a row, and the next
+        // waits up to five seconds.
+        tokio::time::sleep(Duration::from_millis(asked("OTKLIK_REST", 0))).await;
         if (n + 1) % 50 == 0 {
             println!("{} of {happenings}, {} s", n + 1, started.elapsed().as_secs());
         }
