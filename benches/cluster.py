@@ -18,6 +18,8 @@ import tempfile
 import time
 import urllib.request
 
+from usage import usage
+
 PROGRAM = os.path.abspath(sys.argv[1])
 EVENTS = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000
 ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 5
@@ -63,9 +65,7 @@ def current(ports, epoch):
 def cpu(port):
     """Seconds of CPU of the worker, of its start too."""
     pid = get(port, "/v1/status")["worker"]["pid"]
-    with open(f"/proc/{pid}/stat") as stat:
-        fields = stat.read().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), pid
+    return usage(pid)[1], pid
 
 
 def sent(pid):

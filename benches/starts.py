@@ -19,6 +19,8 @@ import time
 import urllib.error
 import urllib.request
 
+from usage import usage
+
 PROGRAM, DATA = os.path.abspath(sys.argv[1]), sys.argv[2]
 TIMES = int(next(iter(word for word in sys.argv[3:] if word.isdigit()), 5))
 
@@ -45,15 +47,6 @@ def get(url, path):
         return None
 
 
-def process(pid):
-    """`(resident MB, seconds of the CPU)`."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as lines:
-        resident = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        times = stat.read().rsplit(")", 1)[1].split()
-    return resident / 1024, (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def main():
     if "--checkpoint" in sys.argv:
         node, url, _ = start(1)
@@ -69,7 +62,7 @@ def main():
             time.sleep(0.02)
         wall = time.time() - started
         status = get(url, "/v1/status")
-        (worker, of_worker), (own, of_node) = process(status["worker"]["pid"]), process(node.pid)
+        (worker, of_worker), (own, of_node) = usage(status["worker"]["pid"]), usage(node.pid)
         print(f"{wall:.2f} s, CPU {of_worker:.2f} + {of_node:.2f} s, worker {worker:.0f} MB, node {own:.0f} MB", flush=True)
         walls.append(wall)
         node.send_signal(signal.SIGKILL)

@@ -3,7 +3,7 @@
 
     benches/steady.py target/release/otklik [MINUTES] [RATE]
 
-The node's clock goes SPEED times as fast (a library before the process tells it so), so that in an hour it
+The node's wall clock goes SPEED times as fast (Debian's package faketime), so that in an hour it
 tells 20 days of hours; its horizon is 5 days, its other settings are the demo's. RATE (default 1,000) generated
 events a second are replayed for MINUTES (default 60). Every 30 s: what is resident of node and worker, and
 how many cells the ratings sent so far make. The log of the node says how many records are open at each checkpoint.
@@ -19,6 +19,8 @@ import time
 import urllib.request
 from datetime import date, timedelta
 
+from usage import usage
+
 PROGRAM = os.path.abspath(sys.argv[1])
 MINUTES = float(sys.argv[2]) if len(sys.argv) > 2 else 60
 RATE = int(sys.argv[3]) if len(sys.argv) > 3 else 1000
@@ -26,45 +28,17 @@ SPEED, HORIZON_DAYS, SAMPLE_S = 480, 5, 30
 # Epochs of a tenth of a second by any other clock.
 SETTINGS = {"EPOCH_MS": 100 * SPEED, "RULES_HORIZON_DAYS": HORIZON_DAYS, "CHECKPOINT_EVENTS": 500_000}
 
-CLOCK = """
-#define _GNU_SOURCE
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-int clock_gettime(clockid_t id, struct timespec *at) {
-    long failed = syscall(SYS_clock_gettime, id, at);
-    if (failed || id != CLOCK_REALTIME) return failed;
-    __int128 since = (__int128)(at->tv_sec - START) * 1000000000 + at->tv_nsec;
-    since *= SPEED;
-    at->tv_sec = START + (time_t)(since / 1000000000);
-    at->tv_nsec = (long)(since % 1000000000);
-    return 0;
-}
-"""
 
-
-def clock(directory, start):
-    """A library that makes the wall clock go SPEED times as fast from `start` on."""
-    source, library = f"{directory}/clock.c", f"{directory}/clock.so"
-    with open(source, "w", encoding="ascii") as out:
-        out.write(CLOCK)
-    settings = [f"-DSTART={int(start)}L", f"-DSPEED={SPEED}"]
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", *settings, "-o", library, source], check=True)
-    return library
+def fast_clock():
+    """Makes the wall clock of a process go SPEED times as fast: libfaketime, of Debian's package faketime."""
+    files = subprocess.run(["dpkg", "-L", "libfaketime"], capture_output=True, text=True, check=True).stdout
+    library = next(path for path in files.split() if path.endswith("/libfaketimeMT.so.1"))
+    return {"LD_PRELOAD": library, "FAKETIME": f"+0 x{SPEED}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 def get(url, path):
     with urllib.request.urlopen(url + path, timeout=60) as answer:
         return answer.read().decode()
-
-
-def process(pid):
-    """`(resident MB, seconds of the CPU)`."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as lines:
-        resident = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        times = stat.read().rsplit(")", 1)[1].split()
-    return resident / 1024, (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def cells(path, counts):
@@ -103,7 +77,7 @@ def main():
         events = int(days * 24 * 60 / SPEED * 60 * RATE)
         subprocess.run([PROGRAM, "generate", "--events", str(events), "--seed", "1", *files], check=True)
         variables = {f"OTKLIK_{key}": str(value) for key, value in SETTINGS.items()}
-        variables = {**os.environ, **variables, "LD_PRELOAD": clock(directory, time.time())}
+        variables = {**os.environ, **variables, **fast_clock()}
         said = open(f"{directory}/said", "w+", encoding="utf-8")
         serve = ["serve", "--data", f"{directory}/data", "--listen", "127.0.0.1:0"]
         node = subprocess.Popen([PROGRAM, *serve], env=variables, stderr=said)
@@ -143,7 +117,7 @@ def sample(started, url, pid):
     """`(seconds, events in the log, worker MB, node MB, CPU seconds of both)`."""
     status = json.loads(get(url, "/v1/status"))
     taken = int(re.search(r"^otklik_log_events (\d+)", get(url, "/metrics"), re.M)[1])
-    (worker, of_worker), (own, of_node) = process(status["worker"]["pid"]), process(pid)
+    (worker, of_worker), (own, of_node) = usage(status["worker"]["pid"]), usage(pid)
     return time.time() - started, taken, worker, own, of_worker + of_node
 
 

@@ -1,6 +1,6 @@
 //! The shape of time: collections over [`Epoch`]s, and one way to write an operator with state of
-//! its own. Operators that say what differential's do not (days against tenures, draws, clocks) are
-//! [`per_epoch`] with a closure; that of records, which sees every event, goes [`as_it_comes`].
+//! its own, [`as_it_comes`]. That of records, which sees every event, is a [`Keeper`]; others that say
+//! what differential's do not (days against tenures, draws, clocks) are [`per_epoch`] with a closure.
 
 use std::collections::BTreeMap;
 
@@ -18,56 +18,8 @@ pub type Rows<'s, D, R = isize> = VecCollection<'s, Epoch, D, R>;
 /// Updates that `logic` puts out, at the epoch it was called with.
 pub type Output<D, R> = Vec<(D, Epoch, R)>;
 
-/// What came for epochs that are open still, with the right to answer at them.
+/// What waits of epochs that are open still, with the right to answer at them.
 type Open<D, R> = BTreeMap<Epoch, (Capability<Epoch>, Vec<(D, R)>)>;
-
-/// Calls `logic` once for each epoch that is closed and brought something, in the order of epochs,
-/// with all that it brought (in no particular order), on this worker.
-pub fn per_epoch<'s, D, R, D2, R2, L>(
-    input: Rows<'s, D, R>,
-    name: &str,
-    logic: L,
-) -> Rows<'s, D2, R2>
-where
-    D: Data,
-    R: Clone + 'static,
-    D2: Clone + 'static,
-    R2: Clone + 'static,
-    L: FnMut(Epoch, Vec<(D, R)>, &mut Output<D2, R2>) + 'static,
-{
-    let mut logic = logic;
-    input
-        .inner
-        .unary_frontier::<CapacityContainerBuilder<Vec<(D2, Epoch, R2)>>, _, _, _>(
-            Pipeline,
-            name,
-            move |_, _| {
-                let mut open: Open<D, R> = BTreeMap::new();
-                move |(input, frontier), output| {
-                    input.for_each(|stamp, updates| {
-                        for (data, epoch, diff) in updates.drain(..) {
-                            open.entry(epoch)
-                                .or_insert_with(|| (stamp.delayed(&epoch, 0), Vec::new()))
-                                .1
-                                .push((data, diff));
-                        }
-                    });
-                    while let Some(entry) = open.first_entry() {
-                        let epoch = *entry.key();
-                        if frontier.frontier().less_equal(&epoch) {
-                            break;
-                        }
-                        let (capability, updates) = entry.remove();
-                        // Not kept for the next epoch: a first one is a million times as large.
-                        let mut results = Vec::new();
-                        logic(epoch, updates, &mut results);
-                        output.session(&capability).give_iterator(results.into_iter());
-                    }
-                }
-            },
-        )
-        .as_collection()
-}
 
 /// State that is changed by updates one after the other, in any order within an epoch.
 pub trait Keeper<D, R, D2, R2> {
@@ -78,8 +30,8 @@ pub trait Keeper<D, R, D2, R2> {
     fn close(&mut self, epoch: Epoch, output: &mut Output<D2, R2>);
 }
 
-/// Lets `keeper` take updates as they come, in the order of epochs: what an epoch brings is never
-/// held together, unless one before it is open still.
+/// Lets `keeper` take updates as they come, in the order of epochs: what comes for an epoch while
+/// one before it is open waits. Each worker has a keeper of its own.
 pub fn as_it_comes<'s, D, R, D2, R2, K>(
     input: Rows<'s, D, R>,
     name: &str,
@@ -140,7 +92,9 @@ where
                         if !is_open {
                             keeper.close(epoch, &mut results);
                         }
-                        output.session(capability).give_iterator(results.drain(..));
+                        // Not kept for the next epoch: a first one is a million times as large.
+                        let results = std::mem::take(&mut results);
+                        output.session(capability).give_iterator(results.into_iter());
                         if is_open {
                             break;
                         }
@@ -150,6 +104,42 @@ where
             },
         )
         .as_collection()
+}
+
+/// Calls `logic` once for each epoch that is closed and brought something, in the order of epochs,
+/// with all that it brought (in no particular order), on this worker.
+pub fn per_epoch<'s, D, R, D2, R2, L>(
+    input: Rows<'s, D, R>,
+    name: &str,
+    logic: L,
+) -> Rows<'s, D2, R2>
+where
+    D: Data,
+    R: Clone + 'static,
+    D2: Clone + 'static,
+    R2: Clone + 'static,
+    L: FnMut(Epoch, Vec<(D, R)>, &mut Output<D2, R2>) + 'static,
+{
+    as_it_comes(input, name, Gathered { updates: Vec::new(), logic })
+}
+
+/// Keeps what an epoch brings until it is closed.
+struct Gathered<D, R, L> {
+    updates: Vec<(D, R)>,
+    logic: L,
+}
+
+impl<D, R, D2, R2, L> Keeper<D, R, D2, R2> for Gathered<D, R, L>
+where
+    L: FnMut(Epoch, Vec<(D, R)>, &mut Output<D2, R2>),
+{
+    fn take(&mut self, _: Epoch, update: D, diff: R, _: &mut Output<D2, R2>) {
+        self.updates.push((update, diff));
+    }
+
+    fn close(&mut self, epoch: Epoch, output: &mut Output<D2, R2>) {
+        (self.logic)(epoch, std::mem::take(&mut self.updates), output);
+    }
 }
 
 /// The same rows, each on the worker its `route` says.

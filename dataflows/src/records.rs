@@ -254,10 +254,10 @@ impl Keeper<Heard, isize, Outcome, isize> for Judge {
         ];
         let some = counts.into_iter().filter(|(_, count)| *count > 0);
         output.extend(some.map(|(outcome, count)| (outcome, epoch, count)));
-        let struck = std::mem::take(&mut self.struck) && self.restored != Some(epoch);
-        let Some(cut) = Some(&mut self.horizon).filter(|_| struck).and_then(Horizon::cut) else {
+        if !std::mem::take(&mut self.struck) || self.restored == Some(epoch) {
             return;
-        };
+        }
+        let Some(cut) = self.horizon.cut() else { return };
         let Judge { ledger, switches, before, .. } = self;
         ledger.retire(cut, |record, messages| {
             // It is closed: what does not outlive it is taken back.

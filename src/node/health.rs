@@ -226,7 +226,8 @@ struct OfEpoch {
 
 /// `{"epoch", "views": {view: digest}, "link": {"epoch", "digest"}}`: what tells whether two nodes,
 /// or a node and a replay of its log, have the same rows. `?epoch=` asks for one that the history
-/// reaches back to, and that was not computed together with later ones; `link`, the end of the chain of hours, is of the last.
+/// reaches back to, and that was not computed together with later ones; `link`, the end of the chain
+/// of hours, is of the last.
 async fn digests(
     State(health): State<Arc<Health>>,
     query: Result<Query<OfEpoch>, QueryRejection>,

@@ -121,6 +121,15 @@ test("the order stands still under the pointer until a newer one is asked for", 
   await eventually(async () => /−\d/.test(await change.innerText()), 5000, "the change");
 });
 
+test("what just changed says of which month it is", async (t) => {
+  const manager = await someManager();
+  const page = await open(t, "overview");
+  await isLive(page);
+  await node.rate(manager, 1);
+  const ofMonths = page.locator(".news li:not(:has(a)) small", { hasText: / · .*20\d\d/ });
+  await ofMonths.first().waitFor({ timeout: 20_000 });
+});
+
 test("a list stands still under the pointer, too", async (t) => {
   const manager = await someManager();
   const page = await open(t, "overview");

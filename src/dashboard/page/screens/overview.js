@@ -3,7 +3,7 @@
 import { isNarrow } from "../choices.js";
 import { second, totals, useView } from "../figures.js";
 import {
-  NONE, frequency, integer, mean, minutes, percent, share, signed, target, time,
+  NONE, frequency, integer, mean, minutes, month, percent, share, signed, target, time,
 } from "../format.js";
 import { html } from "../html.js";
 import { countedSince, sources } from "../intake.js";
@@ -348,12 +348,22 @@ function News() {
   `;
 }
 
-/** Whose value changed, and when. */
+/** Whose value changed, and when; of a month which, of an agency in a territory whose. */
 function Whose({ item: { data, at } }) {
   const when = html`<time>${time(at)}</time>`;
   if (data.manager) return html`<${Person} data=${data} more=${html`${when} · `} />`;
   const name = whose(data);
-  return html`<span title=${name}><span>${name}</span><small>${when}</small></span>`;
+  const part = partOf(data);
+  return html`
+    <span title=${[name, part].filter(Boolean).join(", ")}>
+      <span>${name}</span><small>${when}${part && ` · ${part}`}</small>
+    </span>
+  `;
+}
+
+function partOf(data) {
+  if (data.month) return month(data.month);
+  return data.region && data.agency ? nameOf("agency", data.agency) : null;
 }
 
 function whose(data) {
