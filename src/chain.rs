@@ -10,6 +10,7 @@ use dataflows::domain::Epoch;
 use dataflows::views::{Row, View};
 use serde::{Deserialize, Serialize};
 
+use crate::views::Held;
 use crate::views::digest::Digest;
 
 /// The digests of all views at an epoch, and the chain so far.
@@ -32,11 +33,21 @@ impl Chain {
     /// Rows came (+1) or went (-1). Costs writing each as JSON.
     pub fn change(&mut self, changes: &[(Row, isize)]) {
         for (row, diff) in changes {
-            let digest = Digest::of_row(row);
-            let view = &mut self.views[row.key().view as usize];
-            for _ in 0..diff.unsigned_abs() {
-                if *diff > 0 { *view += digest } else { *view -= digest }
-            }
+            self.count(row, Digest::of_row(row), *diff);
+        }
+    }
+
+    /// Likewise, with digests that are known.
+    pub fn change_held(&mut self, changes: &[(Held, isize)]) {
+        for (row, diff) in changes {
+            self.count(row, row.digest(), *diff);
+        }
+    }
+
+    fn count(&mut self, row: &Row, digest: Digest, diff: isize) {
+        let view = &mut self.views[row.key().view as usize];
+        for _ in 0..diff.unsigned_abs() {
+            if diff > 0 { *view += digest } else { *view -= digest }
         }
     }
 

@@ -11,13 +11,13 @@ use bincode::Options;
 use dataflows::ask::{Answer, Ask};
 use dataflows::calendar::Hour;
 use dataflows::domain::Epoch;
-use dataflows::views::Row;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::Chain;
 use crate::log::Position;
 use crate::rules::Rules;
+use crate::views::Update;
 
 /// Node → worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -103,11 +103,11 @@ pub enum Report {
     /// A part of the changes of the [`Report::Closed`] that comes next, where they are many.
     Part {
         /// As there.
-        changes: Vec<(Row, i64)>,
+        changes: Vec<Update>,
     },
-    /// All epochs below `upper` are computed. The changes are consolidated: each row that went
-    /// (-1) or came (+1) since the `upper` of the report before; the first report of a worker
-    /// therefore holds every row there is. A key never has more than one row. In a cluster there is one
+    /// All epochs below `upper` are computed. The changes are what became of each key since the `upper`
+    /// of the report before; with the first report of a worker therefore comes every row there is. In a
+    /// cluster there is one
     /// besides those owed for each epoch that changed something and that all compute by itself: so
     /// all nodes know the rows of the same epochs.
     Closed {
@@ -115,8 +115,8 @@ pub enum Report {
         upper: Epoch,
         /// The changes are of later epochs than this: what was told before holds for it too.
         after: Epoch,
-        /// `(row, -1 or +1)`, in no particular order.
-        changes: Vec<(Row, i64)>,
+        /// In no particular order, each key once.
+        changes: Vec<Update>,
         /// The digests of all rows there are then.
         chain: Box<Chain>,
     },

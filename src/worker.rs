@@ -27,6 +27,7 @@ use crate::log::{self, Position, Reader};
 use crate::mesh::hand;
 use crate::protocol::{self, Command, Report, Seat};
 use crate::rules::Rules;
+use crate::views::{Held, Updates};
 
 /// Events handed to a timely worker at once.
 const BATCH_EVENTS: usize = 4096;
@@ -78,6 +79,7 @@ pub fn run() -> anyhow::Result<()> {
         apart_from,
         known: 0,
         pending: Vec::new(),
+        pending_of: 0,
         told: Arc::clone(&told),
         reports: Arc::clone(&reports),
     };
@@ -413,8 +415,10 @@ struct Reporter {
     apart_from: Epoch,
     /// The last epoch whose rows the node knows.
     known: Epoch,
-    /// How rows have changed since.
-    pending: Vec<(Row, isize)>,
+    /// How rows have changed since; consolidated, if it is of one epoch.
+    pending: Vec<(Held, isize)>,
+    /// Of how many.
+    pending_of: usize,
     told: Arc<Mutex<Told>>,
     reports: Arc<Mutex<UnixStream>>,
 }
@@ -437,7 +441,7 @@ impl Reporter {
                 let later = epochs.split_off(&point);
                 self.take(std::mem::replace(&mut epochs, later))?;
                 self.link_before(point);
-                consolidate(&mut self.pending);
+                self.consolidate();
                 if is_owed || !self.pending.is_empty() {
                     // A node that is gone is no error: there is nobody left to tell.
                     if self.publish(point).is_err() {
@@ -450,7 +454,7 @@ impl Reporter {
             self.take(epochs)?;
             self.link_before(upper);
             if self.pending.len() >= 2 * consolidated + PART_ROWS {
-                consolidate(&mut self.pending);
+                self.consolidate();
                 consolidated = self.pending.len();
             }
         }
@@ -486,15 +490,25 @@ impl Reporter {
 
     /// Keeps the changes and digests, epoch by epoch, and links those that told the time.
     fn take(&mut self, epochs: BTreeMap<Epoch, Vec<(Row, isize)>>) -> anyhow::Result<()> {
-        for (epoch, mut changes) in epochs {
+        for (epoch, changes) in epochs {
             self.link_before(epoch);
-            self.chain.change(&changes);
+            let changes = changes.into_iter().map(|(row, diff)| (Held::from(row), diff));
+            let mut changes: Vec<(Held, isize)> = changes.collect();
+            self.chain.change_held(&changes);
             if let Some((path, head)) = self.expected.take_if(|(_, head)| head.epoch == epoch) {
                 self.begin_from(&path, &head)?;
             }
+            self.pending_of += usize::from(!changes.is_empty());
             self.pending.append(&mut changes);
         }
         Ok(())
+    }
+
+    fn consolidate(&mut self) {
+        if self.pending_of > 1 {
+            consolidate(&mut self.pending);
+            self.pending_of = 1;
+        }
     }
 
     /// The rows of the hours told before this epoch are all there.
@@ -525,7 +539,8 @@ impl Reporter {
 
     fn publish(&mut self, upper: Epoch) -> std::io::Result<()> {
         let (reports, after) = (&self.reports, self.known);
-        let mut changes = self.pending.drain(..).map(|(row, diff)| (row, diff as i64));
+        self.pending_of = 0;
+        let mut changes = Updates::paired(self.pending.drain(..)).into_iter();
         loop {
             let changes: Vec<_> = changes.by_ref().take(PART_ROWS).collect();
             if changes.len() < PART_ROWS {

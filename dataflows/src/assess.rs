@@ -1,13 +1,19 @@
 //! The values of managers and agencies, and whether targets were met (order-120 §§ 4, 5).
 
-use differential_dataflow::operators::CountTotal;
+use std::collections::hash_map::Entry;
+use std::rc::Rc;
+
+use differential_dataflow::consolidation::consolidate;
+use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
+use differential_dataflow::{AsCollection, Hashable};
 use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::vec::{Map, Partition};
 
 use crate::attribute::{PeriodKey, PeriodTally, Role, Span, period_of};
 use crate::calendar::{Day, Quarter};
-use crate::domain::{Target, Tenure, UnitKind};
-use crate::epochs::Rows;
-use crate::id::Id;
+use crate::domain::{Epoch, Target, Tenure, UnitKind};
+use crate::epochs::{Keeper, Output, Rows, as_it_comes, exchange, renew, sums};
+use crate::id::{Id, Table, drain};
 use crate::reference::{Location, left_join};
 use crate::tally::{Mean, Value};
 use crate::views::{ManagerPeriod, Row, Status};
@@ -88,12 +94,6 @@ impl Office {
         (from.plus_months(12 * period), from.plus_months(12 * (period + 1)))
     }
 
-    /// p. 17: the periods whose twelve months have passed in office.
-    pub fn complete_periods(&self) -> impl Iterator<Item = PeriodKey> + use<> {
-        let tenure = self.tenure.id;
-        (0..self.phase.complete).map(move |period| (tenure, period))
-    }
-
     /// The row of a period; `None` where it has neither ratings nor twelve months passed.
     fn row(&self, period: i32, tally: &PeriodTally) -> Option<ManagerPeriod> {
         let (from, end) = self.months(period);
@@ -153,52 +153,191 @@ fn status(value: Value, previous: Option<Value>, target: Option<i64>) -> Status 
     }
 }
 
-/// A row of `manager_periods`, and whether its manager's running value is this one.
-type Assessed = (Box<ManagerPeriod>, bool);
+/// What periods come to.
+pub struct Assessed<'s> {
+    /// The rows of `manager_periods` (p. 12, 13, 17; § 5).
+    pub rows: Rows<'s, Row>,
+    /// By agency the values that its running Rf is the mean of: of the period each serving head is in
+    /// today (p. 14, D9).
+    pub running: Rows<'s, Id, Mean>,
+    /// By agency and quarter those of its formed Rf: of the periods that became complete in the quarter
+    /// (p. 11 footnote 4, p. 14, D9).
+    pub formed: Rows<'s, (Id, Quarter), Mean>,
+}
 
-/// The rows of `manager_periods` (p. 12, 13, 17; § 5).
-pub fn manager_periods<'s>(
+/// What the operator hears.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Heard {
+    Ratings(PeriodKey, Box<PeriodTally>),
+    Office(Box<Office>),
+}
+
+/// What the operator says.
+#[derive(Clone, Debug, PartialEq)]
+enum Found {
+    Row(Box<ManagerPeriod>),
+    Running(Id, i64),
+    Formed(Id, Quarter, i64),
+}
+
+/// Assesses the periods of every tenure.
+///
+/// - in: what changes in the ratings of periods; the offices
+/// - out: the rows and values of the periods that change
+/// - state: by tenure its office, and a tally for each period that has ratings
+pub fn periods<'s>(
     attributed: Rows<'s, PeriodKey, PeriodTally>,
     offices: Rows<'s, (Id, Office)>,
-) -> Rows<'s, Assessed> {
-    let due = offices.clone().flat_map(|(_, office)| office.complete_periods());
-    let due = due.explode(|period| [(period, PeriodTally::due())]);
-    attributed
-        .concat(due)
-        .count_total()
-        .map(|((tenure, period), tally)| (tenure, (period, tally)))
-        .join_map(offices, |_, (period, tally), office| {
-            let row = office.row(*period, tally)?;
-            let running = office.phase.serving && *period == office.phase.current;
-            Some((Box::new(row), running && office.agency().is_some()))
-        })
-        .flat_map(|row| row)
+) -> Assessed<'s> {
+    let ratings = attributed
+        .inner
+        .map(|(period, epoch, tally)| (Heard::Ratings(period, Box::new(tally)), epoch, 1))
+        .as_collection();
+    let heard = ratings.concat(offices.map(|(_, office)| Heard::Office(Box::new(office))));
+    let heard = exchange(heard, |heard| match heard {
+        Heard::Ratings((tenure, _), _) => tenure.hashed(),
+        Heard::Office(office) => office.tenure.id.hashed(),
+    });
+    let found = as_it_comes(heard, "Periods", Periods::default());
+    let parts = found.inner.partition(3, |(found, epoch, diff)| {
+        let part = match found {
+            Found::Row(_) => 0,
+            Found::Running(..) => 1,
+            Found::Formed(..) => 2,
+        };
+        (part, (found, epoch, diff))
+    });
+    let mut parts = parts.into_iter();
+    let mut part = || parts.next().expect("three parts");
+    let rows = part().flat_map(|(found, epoch, diff)| match found {
+        Found::Row(row) => Some((Row::ManagerPeriod(row), epoch, diff)),
+        _ => None,
+    });
+    let running = part().flat_map(|(found, epoch, diff)| match found {
+        Found::Running(agency, value) => Some((agency, epoch, Mean::of(value).multiply(&diff))),
+        _ => None,
+    });
+    let formed = part().flat_map(|(found, epoch, diff)| match found {
+        Found::Formed(agency, quarter, value) => {
+            Some(((agency, quarter), epoch, Mean::of(value).multiply(&diff)))
+        }
+        _ => None,
+    });
+    Assessed {
+        rows: rows.as_collection(),
+        running: running.as_collection(),
+        formed: formed.as_collection(),
+    }
 }
 
-/// `(agency, running Rf)`: over the period each serving head is in today (p. 14, D9).
-pub fn running_means<'s>(periods: Rows<'s, Assessed>) -> Rows<'s, (Id, Mean)> {
-    periods
-        .filter(|(_, running)| *running)
-        .explode(|(row, _)| {
-            row.agency.zip(row.value.millionths()).map(|(agency, r)| (agency, Mean::of(r)))
-        })
-        .count_total()
+#[derive(Default)]
+struct Periods {
+    tenures: Table<Id, OfTenure>,
+    /// Those that changed in this epoch, as they were before it.
+    before: Table<Id, OfTenure>,
+    /// Offices that came or went in it, some perhaps for nothing.
+    offices: Vec<(Box<Office>, isize)>,
 }
 
-/// The rows of `agency_quarters`: formed Rf, over the periods that became complete in the quarter
-/// (p. 11 footnote 4, p. 14, D9).
-pub fn agency_quarters<'s>(periods: Rows<'s, Assessed>) -> Rows<'s, Row> {
-    periods
-        .filter(|(row, _)| row.complete)
-        .explode(|(row, _)| {
-            let r = row.agency.zip(row.value.millionths());
-            r.map(|(agency, r)| ((agency, Quarter::of(row.until)), Mean::of(r)))
-        })
-        .count_total()
-        .flat_map(|((agency, quarter), mean)| {
-            let managers = mean.managers();
-            mean.millionths().map(|mean| Row::AgencyQuarter { agency, quarter, mean, managers })
-        })
+/// What is known of a tenure.
+#[derive(Clone, Default)]
+struct OfTenure {
+    office: Option<Rc<Office>>,
+    /// By period, in their order.
+    tallies: Vec<(i32, PeriodTally)>,
+}
+
+impl Keeper<Heard, isize, Found, isize> for Periods {
+    fn take(&mut self, _: Epoch, heard: Heard, diff: isize, _: &mut Output<Found, isize>) {
+        match heard {
+            Heard::Ratings((tenure, period), tally) => {
+                self.changed(tenure).tally_mut(period).plus_equals(&tally.multiply(&diff));
+            }
+            Heard::Office(office) => self.offices.push((office, diff)),
+        }
+    }
+
+    fn close(&mut self, epoch: Epoch, output: &mut Output<Found, isize>) {
+        let mut offices = std::mem::take(&mut self.offices);
+        consolidate(&mut offices);
+        offices.sort_by_key(|(_, diff)| *diff);
+        for (office, diff) in offices {
+            let tenure = self.changed(office.tenure.id);
+            tenure.office = (diff > 0).then(|| Rc::new(*office));
+        }
+        for (tenure, before) in drain(&mut self.before) {
+            let Entry::Occupied(mut entry) = self.tenures.entry(tenure) else { continue };
+            let after = entry.get_mut();
+            after.tallies.retain(|(_, tally)| !tally.is_zero());
+            let same_office = before.office == after.office;
+            for period in 0..before.end().max(after.end()) {
+                if !same_office || before.tally(period) != after.tally(period) {
+                    renew(before.found(period), after.found(period), epoch, output);
+                }
+            }
+            if after.office.is_none() && after.tallies.is_empty() {
+                entry.remove();
+            }
+        }
+    }
+}
+
+impl Periods {
+    /// A tenure, which changes.
+    fn changed(&mut self, tenure: Id) -> &mut OfTenure {
+        let known = self.tenures.entry(tenure).or_default();
+        self.before.entry(tenure).or_insert_with(|| known.clone());
+        known
+    }
+}
+
+impl OfTenure {
+    fn tally(&self, period: i32) -> Option<&PeriodTally> {
+        let place = self.tallies.binary_search_by_key(&period, |(held, _)| *held);
+        place.ok().map(|place| &self.tallies[place].1)
+    }
+
+    fn tally_mut(&mut self, period: i32) -> &mut PeriodTally {
+        let place = self.tallies.binary_search_by_key(&period, |(held, _)| *held);
+        let place = place.unwrap_or_else(|place| {
+            self.tallies.insert(place, (period, PeriodTally::default()));
+            place
+        });
+        &mut self.tallies[place].1
+    }
+
+    /// The first period after all that may have a row.
+    fn end(&self) -> i32 {
+        let complete = self.office.as_ref().map_or(0, |office| office.phase.complete);
+        self.tallies.last().map_or(0, |(period, _)| period + 1).max(complete)
+    }
+
+    /// The row of a period, and what it is part of.
+    fn found(&self, period: i32) -> [Option<Found>; 3] {
+        let none = PeriodTally::default();
+        let tally = self.tally(period).unwrap_or(&none);
+        let found = self.office.as_ref().and_then(|office| {
+            let row = office.row(period, tally)?;
+            let value = row.value.millionths();
+            let current = office.phase.serving && period == office.phase.current;
+            let running = office.agency().filter(|_| current).zip(value);
+            let formed = row.agency.filter(|_| row.complete).zip(value);
+            Some([
+                running.map(|(agency, value)| Found::Running(agency, value)),
+                formed.map(|(agency, value)| Found::Formed(agency, Quarter::of(row.until), value)),
+                Some(Found::Row(Box::new(row))),
+            ])
+        });
+        found.unwrap_or([const { None }; 3])
+    }
+}
+
+/// The rows of `agency_quarters`.
+pub fn agency_quarters<'s>(formed: Rows<'s, (Id, Quarter), Mean>) -> Rows<'s, Row> {
+    sums(formed, "Agency quarters", |&(agency, quarter), mean| {
+        let managers = mean.managers();
+        [mean.millionths().map(|mean| Row::AgencyQuarter { agency, quarter, mean, managers })]
+    })
 }
 
 #[cfg(test)]

@@ -13,22 +13,15 @@ use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 pub type PeriodKey = (Id, i32);
 
 /// What a period's value and its comparison are made of: the period's own ratings, and the unit's
-/// of the twelve months before. `periods` says whether the period itself is due a row.
+/// of the twelve months before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PeriodTally {
     /// The ratings that belong to the manager.
     pub own: Tally,
     previous: [i32; 2],
-    /// 1 where the period is complete and has a row even without ratings.
-    pub due: i32,
 }
 
 impl PeriodTally {
-    /// A period that has a row even without ratings.
-    pub fn due() -> PeriodTally {
-        PeriodTally { due: 1, ..PeriodTally::default() }
-    }
-
     /// The value of the unit over the twelve months before.
     pub fn previous(&self) -> Value {
         Value { k: i64::from(self.previous[0]), n: i64::from(self.previous[1]) }
@@ -46,7 +39,6 @@ impl Semigroup for PeriodTally {
         self.own.plus_equals(&rhs.own);
         self.previous[0] += rhs.previous[0];
         self.previous[1] += rhs.previous[1];
-        self.due += rhs.due;
     }
 }
 
@@ -57,7 +49,6 @@ impl Multiply<isize> for PeriodTally {
         PeriodTally {
             own: self.own.multiply(rhs),
             previous: self.previous.map(|count| count * factor),
-            due: self.due * factor,
         }
     }
 }

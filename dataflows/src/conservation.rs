@@ -2,11 +2,10 @@
 //! duplicate or retracted, and the six add up (order-120 § 2, contract § 4).
 
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
-use differential_dataflow::operators::CountTotal;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Channel;
-use crate::epochs::Rows;
+use crate::epochs::{Rows, sums};
 use crate::id::Id;
 use crate::records::Outcome;
 use crate::reference::Placing;
@@ -71,22 +70,21 @@ pub fn rows<'s>(verdicts: Rows<'s, Verdict>, always: Rows<'s, ()>) -> Rows<'s, R
         let is_message = !matches!(verdict, Verdict::Refused(_, Subject::Unit | Subject::Record));
         is_message.then(|| ((), Totals::of(verdict)))
     });
-    let conservation = totals
-        .concat(always.explode(|()| [((), Totals { rows: 1, sums: [0; 7] })]))
-        .count_total()
-        .map(|((), totals)| Row::Conservation(Box::new(totals.row())));
-    verdicts
-        .filter(|verdict| matches!(verdict, Verdict::Pending(_) | Verdict::Refused(..)))
-        .count_total()
-        .flat_map(|(verdict, count)| {
-            let count = count as i64;
-            match verdict {
-                Verdict::Pending(reason) => Some(Row::Pending { reason, count }),
-                Verdict::Refused(code, channel) => Some(Row::Refused { code, channel, count }),
-                _ => None,
-            }
-        })
-        .concat(conservation)
+    let always = always.explode(|()| [((), Totals { rows: 1, sums: [0; 7] })]);
+    let conservation = sums(totals.concat(always), "Conservation", |(), totals| {
+        [Some(Row::Conservation(Box::new(totals.row())))]
+    });
+    let apart =
+        verdicts.filter(|verdict| matches!(verdict, Verdict::Pending(_) | Verdict::Refused(..)));
+    let apart = sums(apart, "Pending and refused", |verdict, count: &isize| {
+        let count = *count as i64;
+        [match *verdict {
+            Verdict::Pending(reason) => Some(Row::Pending { reason, count }),
+            Verdict::Refused(code, channel) => Some(Row::Refused { code, channel, count }),
+            _ => None,
+        }]
+    });
+    apart.concat(conservation)
 }
 
 /// The columns of `conservation`, as a difference.

@@ -1,16 +1,22 @@
 //! The shape of time: collections over [`Epoch`]s, and one way to write an operator with state of
 //! its own, [`as_it_comes`]. That of records, which sees every event, is a [`Keeper`]; others that say
 //! what differential's do not (days against tenures, draws, clocks) are [`per_epoch`] with a closure.
+//! What is summed by key on the way to a row is in [`sums`]: a total that changes in every epoch is a
+//! number in a table there, where an arrangement would keep a batch of them an epoch and merge it for ever.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
 
-use differential_dataflow::{AsCollection, Data, VecCollection};
+use differential_dataflow::difference::Semigroup;
+use differential_dataflow::{AsCollection, Data, ExchangeData, Hashable, VecCollection};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::{Capability, Exchange};
 
 use crate::domain::Epoch;
+use crate::id::{Table, drain};
 
 /// A changing collection of `D`; the difference `R` says how many, or how much.
 pub type Rows<'s, D, R = isize> = VecCollection<'s, Epoch, D, R>;
@@ -139,6 +145,77 @@ where
 
     fn close(&mut self, epoch: Epoch, output: &mut Output<D2, R2>) {
         (self.logic)(epoch, std::mem::take(&mut self.updates), output);
+    }
+}
+
+/// Keeps the sum of each key, and what it comes to by `rows`: in an epoch in which a sum changes, those
+/// it came to go, and those it comes to now come. A sum that is nothing comes to none. What stays the same
+/// at its place in the array is not put out.
+///
+/// - state: a key and its sum each, on the worker of the key
+pub fn sums<'s, K, R, D, F, const N: usize>(
+    changes: Rows<'s, K, R>,
+    name: &str,
+    rows: F,
+) -> Rows<'s, D>
+where
+    K: ExchangeData + Hash,
+    R: ExchangeData + Semigroup + Default,
+    D: Data,
+    F: Fn(&K, &R) -> [Option<D>; N] + 'static,
+{
+    let changes = exchange(changes, Hashable::hashed);
+    as_it_comes(changes, name, Sums { sums: Table::default(), before: Table::default(), rows })
+}
+
+struct Sums<K, R, F> {
+    sums: Table<K, R>,
+    /// Of the keys that changed in this epoch.
+    before: Table<K, R>,
+    rows: F,
+}
+
+impl<K, R, D, F, const N: usize> Keeper<K, R, D, isize> for Sums<K, R, F>
+where
+    K: Clone + Eq + Hash,
+    R: Clone + Semigroup + Default + PartialEq,
+    D: PartialEq,
+    F: Fn(&K, &R) -> [Option<D>; N],
+{
+    fn take(&mut self, _: Epoch, key: K, change: R, _: &mut Output<D, isize>) {
+        let sum = self.sums.entry(key.clone()).or_default();
+        self.before.entry(key).or_insert_with(|| sum.clone());
+        sum.plus_equals(&change);
+    }
+
+    fn close(&mut self, epoch: Epoch, output: &mut Output<D, isize>) {
+        let Sums { sums, before, rows } = self;
+        let rows = |key: &K, sum: &R| {
+            if sum.is_zero() { [const { None }; N] } else { rows(key, sum) }
+        };
+        for (key, before) in drain(before) {
+            let Entry::Occupied(entry) = sums.entry(key) else { continue };
+            if *entry.get() != before {
+                let (gone, came) = (rows(entry.key(), &before), rows(entry.key(), entry.get()));
+                renew(gone, came, epoch, output);
+            }
+            if entry.get().is_zero() {
+                entry.remove();
+            }
+        }
+    }
+}
+
+/// Puts out that rows went and others came, where they differ.
+pub fn renew<D: PartialEq>(
+    gone: impl IntoIterator<Item = Option<D>>,
+    came: impl IntoIterator<Item = Option<D>>,
+    epoch: Epoch,
+    output: &mut Output<D, isize>,
+) {
+    for (gone, came) in gone.into_iter().zip(came).filter(|(gone, came)| gone != came) {
+        output.extend(gone.map(|row| (row, epoch, -1)));
+        output.extend(came.map(|row| (row, epoch, 1)));
     }
 }
 

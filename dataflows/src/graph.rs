@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::input::{Input as _, InputSession};
-use differential_dataflow::operators::CountTotal;
 use roaring::RoaringTreemap;
 use timely::dataflow::Scope;
 use timely::dataflow::operators::vec::Partition;
@@ -156,8 +155,7 @@ pub fn build<'s>(
         spans,
         today,
     );
-    let periods = assess::manager_periods(places.periods, offices);
-    let totals = places.groups.count_total();
+    let assessed = assess::periods(places.periods, offices);
 
     // The phone centre, and the clocks.
     let (replies, called) = (places.candidates, outcomes.called);
@@ -171,12 +169,9 @@ pub fn build<'s>(
     let always = told.clone().map(|_| ()).distinct();
 
     let rows = [
-        periods.clone().map(|(row, _)| Row::ManagerPeriod(row)),
-        rollup::agency_rows(totals.clone(), assess::running_means(periods.clone())),
-        assess::agency_quarters(periods),
-        rollup::unit_rows(totals.clone()),
-        rollup::plain_rows(totals.clone()),
-        rollup::rankings(totals),
+        assessed.rows,
+        assess::agency_quarters(assessed.formed),
+        rollup::rows(places.groups, assessed.running),
         listed,
         due,
         survey::deadlines(calls, told),

@@ -6,6 +6,7 @@
 //! the order of ids asks for [`Id::text`].
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -17,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A text of 1..64 visible characters, as the number under which this process knows it.
 ///
 /// `Ord` is the order of first sight, good for sorting batches and for nothing a person sees;
-/// the order of texts is `a.text().cmp(b.text())`.
+/// the order of texts is [`Id::by_text`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id(NonZeroU32);
 
@@ -25,6 +26,8 @@ struct Entry {
     text: &'static str,
     /// Of the text, so that every process sends an id to the same worker.
     hash: u64,
+    /// The first bytes of the text, as a number of the same order.
+    first: u128,
 }
 
 /// Chunk `c` holds the entries `2^c - 1 .. 2^(c+1) - 1`: entries never move, so readers need no lock.
@@ -72,6 +75,15 @@ impl Id {
     /// The text it stands for.
     pub fn text(self) -> &'static str {
         self.entry().text
+    }
+
+    /// The order of texts.
+    pub fn by_text(self, other: Id) -> Ordering {
+        if self == other {
+            return Ordering::Equal;
+        }
+        let (one, other) = (self.entry(), other.entry());
+        one.first.cmp(&other.first).then_with(|| one.text.cmp(other.text))
     }
 
     /// Its number in this process, never 0.
@@ -124,8 +136,10 @@ fn intern(text: &str) -> (&'static str, Id) {
     let (chunk, offset) = place(next);
     let entries =
         CHUNKS[chunk].get_or_init(|| (0..1_usize << chunk).map(|_| OnceLock::new()).collect());
-    let hash = fnv(text.as_bytes());
-    assert!(entries[offset].set(Entry { text, hash }).is_ok(), "an entry is written once");
+    let mut first = [0; 16];
+    first.iter_mut().zip(text.bytes()).for_each(|(to, byte)| *to = byte);
+    let entry = Entry { text, hash: fnv(text.as_bytes()), first: u128::from_be_bytes(first) };
+    assert!(entries[offset].set(entry).is_ok(), "an entry is written once");
     index.insert(text, id);
     (text, id)
 }
@@ -146,6 +160,13 @@ impl Hash for Id {
 /// A table that one worker keeps, by ids or what is made of them. Nobody outside chooses its keys'
 /// hashes, so it hashes quickly rather than safely.
 pub type Table<K, V> = HashMap<K, V, BuildHasherDefault<Mixing>>;
+
+/// Empties a table, whose room stays for the next epoch, unless this one was much smaller than it:
+/// a first one is a million times as large.
+pub fn drain<K: Eq + Hash, V>(table: &mut Table<K, V>) -> impl Iterator<Item = (K, V)> {
+    table.shrink_to(8 * table.len());
+    table.drain()
+}
 
 /// The hasher of [`Table`]: one multiplication a number.
 #[derive(Default)]
@@ -224,6 +245,15 @@ mod tests {
             assert_eq!(Id::new(wrong), None, "{wrong:?}");
         }
         assert!(Id::new(&"я".repeat(64)).is_some());
+    }
+
+    #[test]
+    fn ids_are_in_the_order_of_their_texts() {
+        let long = "0123456789abcdef";
+        let texts = ["1", "10", "2", "МФЦ", "Ц", long, &format!("{long}!"), &format!("{long}0")];
+        for (one, other) in texts.iter().flat_map(|one| texts.iter().map(move |o| (*one, *o))) {
+            assert_eq!(Id::of(one).by_text(Id::of(other)), one.cmp(other), "{one} {other}");
+        }
     }
 
     #[test]

@@ -27,5 +27,6 @@ pub mod assess;
 pub mod attribute;
 pub mod conservation;
 pub mod deadlines;
+pub mod ranking;
 pub mod rollup;
 pub mod survey;

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::Hash;
 use std::rc::Rc;
 
 use differential_dataflow::AsCollection;
@@ -18,7 +17,7 @@ use crate::cells::Cells;
 use crate::conservation::{Verdict, verdict};
 use crate::domain::{Channel, Epoch, Place, Record, Service, Tenure};
 use crate::epochs::{Output, Rows, exchange, per_epoch};
-use crate::id::{Id, Table};
+use crate::id::{Id, Table, drain};
 use crate::records::{Outcome, Ratings};
 use crate::reference::{Offices, Placing, Seat, Standing, replace};
 use crate::rollup::{Group, GroupSums, groups_of, months_of, territories};
@@ -545,13 +544,6 @@ impl Changes {
             .chain(self.candidates.drain(..).map(|(reply, times)| Found::Candidate(reply, times)));
         output.extend(found.map(|found| (found, epoch, 1)));
     }
-}
-
-/// Empties a table, whose room stays for the next epoch, unless this one was much smaller than it:
-/// a first one is a million times as large.
-fn drain<K: Eq + Hash, V>(table: &mut Table<K, V>) -> impl Iterator<Item = (K, V)> {
-    table.shrink_to(8 * table.len());
-    table.drain()
 }
 
 /// Adds to a sum, and forgets it when it is nothing.

@@ -1,13 +1,17 @@
 //! Sums of the counted ratings by unit, service, agency, territory, МФЦ and month (order-120 §§ 3, 4;
 //! who sees what: p. 16). All of it is linear in tallies.
 
+use differential_dataflow::AsCollection;
+use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::vec::{Map, Partition};
 
 use crate::calendar::Month;
-use crate::domain::Place;
-use crate::epochs::Rows;
+use crate::domain::{Epoch, Place};
+use crate::epochs::{Rows, sums};
 use crate::id::{Id, Table};
-use crate::reference::{Location, Seat, left_join};
+use crate::ranking;
+use crate::reference::{Location, Seat};
 use crate::tally::{Mean, Spread, Value};
 use crate::views::{AgencyRow, Row, Scope};
 
@@ -67,82 +71,123 @@ pub fn territories(at: &Location) -> impl Iterator<Item = Group> + use<> {
     [Group::Territory(at.subject, None)].into_iter().chain(of_agency)
 }
 
-/// The rows of `services`, `territories` and `months`.
-pub fn plain_rows<'s>(totals: Rows<'s, (Group, Spread)>) -> Rows<'s, Row> {
-    totals.filter(|(_, spread)| spread.value().n > 0).flat_map(|(group, spread)| {
-        let spread = Box::new(spread);
+/// The rows of `units`, `mfcs`, `agencies`, `services`, `territories`, `months` and `rankings`, from what
+/// changes in groups and in the running means of agencies.
+pub fn rows<'s>(groups: Rows<'s, Group, Spread>, means: Rows<'s, Id, Mean>) -> Rows<'s, Row> {
+    let parts = groups.inner.partition(4, |(group, epoch, spread)| {
+        let part = match group {
+            Group::Own(_) | Group::Pooled(..) => 0,
+            Group::Agency(_) => 1,
+            Group::Service(..) | Group::Territory(..) => 2,
+            Group::Month(..) => 3,
+        };
+        (part, (group, epoch, spread))
+    });
+    let mut parts = parts.into_iter().map(AsCollection::as_collection);
+    let mut part = || parts.next().expect("four parts");
+    let at_units = part().inner.flat_map(|(group, epoch, spread): (Group, Epoch, Spread)| {
+        let at_unit = UnitSums::of(group, spread);
+        at_unit.map(|(unit, sums)| (unit, epoch, sums))
+    });
+    let ratings = part().inner.flat_map(|(group, epoch, ratings): (Group, Epoch, Spread)| {
+        let Group::Agency(agency) = group else { return None };
+        Some((agency, epoch, AgencySums { ratings, running: Mean::default() }))
+    });
+    let running = means.inner.map(|(agency, epoch, running)| {
+        (agency, epoch, AgencySums { ratings: Spread::default(), running })
+    });
+    let of_agencies = ratings.as_collection().concat(running.as_collection());
+    sums(at_units.as_collection(), "Units", |unit, sums| sums.rows(*unit))
+        .concat(sums(of_agencies, "Agencies", |agency, sums| [sums.row(*agency)]))
+        .concat(sums(part(), "Services and territories", |group, sum| [plain_row(*group, *sum)]))
+        .concat(ranking::months(part()))
+}
+
+/// A row of `services` or `territories`.
+fn plain_row(group: Group, spread: Spread) -> Option<Row> {
+    let spread = Some(Box::new(spread)).filter(|spread| spread.value().n > 0)?;
+    match group {
+        Group::Service(agency, service) => Some(Row::Service { agency, service, spread }),
+        Group::Territory(region, agency) => Some(Row::Territory { region, agency, spread }),
+        _ => None,
+    }
+}
+
+/// A unit's own ratings, and those its head answers for: of a unit, or of an МФЦ.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct UnitSums {
+    own: Spread,
+    pooled: Spread,
+    centre: Spread,
+}
+
+impl UnitSums {
+    fn of(group: Group, spread: Spread) -> Option<(Id, UnitSums)> {
         match group {
-            Group::Service(agency, service) => Some(Row::Service { agency, service, spread }),
-            Group::Territory(region, agency) => Some(Row::Territory { region, agency, spread }),
-            Group::Month(scope, id, month) => Some(Row::Month { scope, id, month, spread }),
-            Group::Own(_) | Group::Pooled(..) | Group::Agency(_) => None,
-        }
-    })
-}
-
-/// The rows of `units` and `mfcs`: a unit's own ratings beside those its head answers for.
-pub fn unit_rows<'s>(totals: Rows<'s, (Group, Spread)>) -> Rows<'s, Row> {
-    let own = totals.clone().flat_map(|(group, spread)| match group {
-        Group::Own(unit) => Some((unit, spread)),
-        _ => None,
-    });
-    let pooled = totals.flat_map(|(group, spread)| match group {
-        Group::Pooled(unit, mfc) => Some((unit, (mfc, spread.value()))),
-        _ => None,
-    });
-    let without_pooled = own
-        .clone()
-        .antijoin(pooled.clone().map(|(unit, _)| unit))
-        .map(|(unit, own)| Row::Unit { unit, own: Box::new(own), pooled: Value::default() });
-    left_join(pooled, own)
-        .flat_map(|(unit, (mfc, pooled), own)| {
-            let centre = mfc.then_some(Row::Mfc { unit, value: pooled });
-            let office = (own.is_some() || !mfc).then(|| Row::Unit {
-                unit,
-                own: Box::new(own.unwrap_or_default()),
-                pooled,
-            });
-            [centre, office].into_iter().flatten()
-        })
-        .concat(without_pooled)
-}
-
-/// The rows of `agencies`: the pooled value, and the running mean of its managers (p. 14).
-pub fn agency_rows<'s>(
-    totals: Rows<'s, (Group, Spread)>,
-    means: Rows<'s, (Id, Mean)>,
-) -> Rows<'s, Row> {
-    let agencies = totals.flat_map(|(group, spread)| match group {
-        Group::Agency(agency) => Some((agency, spread.value())),
-        _ => None,
-    });
-    left_join(agencies, means).map(|(agency, value, mean)| {
-        let mean = mean.unwrap_or_default();
-        let (managers, mean) = (mean.managers(), mean.millionths());
-        Row::Agency(Box::new(AgencyRow { agency, value, mean, managers }))
-    })
-}
-
-/// The rows of `rankings`: 1 for the highest exact value of the month; equal values share a rank
-/// and the next is skipped.
-pub fn rankings<'s>(months: Rows<'s, (Group, Spread)>) -> Rows<'s, Row> {
-    months
-        .flat_map(|(group, spread)| match group {
-            Group::Month(scope, id, month) => Some(((scope, month), (id, spread.value()))),
-            _ => None,
-        })
-        .filter(|(_, (_, value))| value.n > 0)
-        .reduce(|_, values, output| {
-            let mut ranked: Vec<(Id, Value)> = values.iter().map(|(value, _)| **value).collect();
-            ranked.sort_by(|(_, a), (_, b)| b.compare(*a));
-            let (mut rank, mut above): (u32, Option<Value>) = (1, None);
-            for (place, &(id, value)) in (1..).zip(&ranked) {
-                if above.is_some_and(|above| above.compare(value).is_ne()) {
-                    rank = place;
-                }
-                above = Some(value);
-                output.push(((id, value, rank), 1));
+            Group::Own(unit) => Some((unit, UnitSums { own: spread, ..UnitSums::default() })),
+            Group::Pooled(unit, false) => {
+                Some((unit, UnitSums { pooled: spread, ..UnitSums::default() }))
             }
-        })
-        .map(|((scope, month), (id, value, rank))| Row::Ranking { scope, month, id, rank, value })
+            Group::Pooled(unit, true) => {
+                Some((unit, UnitSums { centre: spread, ..UnitSums::default() }))
+            }
+            _ => None,
+        }
+    }
+
+    /// Those of `mfcs` and of `units`.
+    fn rows(&self, unit: Id) -> [Option<Row>; 2] {
+        let [own, pooled, centre] = [self.own, self.pooled, self.centre].map(|sum| sum.value());
+        let is_rated = |value: &Value| value.n > 0;
+        let office = || {
+            let pooled = Some(pooled).filter(is_rated).unwrap_or(centre);
+            Row::Unit { unit, own: Box::new(self.own), pooled }
+        };
+        [
+            is_rated(&centre).then_some(Row::Mfc { unit, value: centre }),
+            (is_rated(&own) || is_rated(&pooled)).then(office),
+        ]
+    }
+}
+
+impl IsZero for UnitSums {
+    fn is_zero(&self) -> bool {
+        *self == UnitSums::default()
+    }
+}
+
+impl Semigroup for UnitSums {
+    fn plus_equals(&mut self, rhs: &UnitSums) {
+        self.own.plus_equals(&rhs.own);
+        self.pooled.plus_equals(&rhs.pooled);
+        self.centre.plus_equals(&rhs.centre);
+    }
+}
+
+/// The ratings of an agency, and the sum of its managers' running values (p. 14).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct AgencySums {
+    ratings: Spread,
+    running: Mean,
+}
+
+impl AgencySums {
+    fn row(&self, agency: Id) -> Option<Row> {
+        let value = Some(self.ratings.value()).filter(|value| value.n > 0)?;
+        let (managers, mean) = (self.running.managers(), self.running.millionths());
+        Some(Row::Agency(Box::new(AgencyRow { agency, value, mean, managers })))
+    }
+}
+
+impl IsZero for AgencySums {
+    fn is_zero(&self) -> bool {
+        *self == AgencySums::default()
+    }
+}
+
+impl Semigroup for AgencySums {
+    fn plus_equals(&mut self, rhs: &AgencySums) {
+        self.ratings.plus_equals(&rhs.ratings);
+        self.running.plus_equals(&rhs.running);
+    }
 }

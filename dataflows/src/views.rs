@@ -393,7 +393,7 @@ impl Ord for Part {
     fn cmp(&self, other: &Part) -> std::cmp::Ordering {
         match (self, other) {
             (Part::Number(a), Part::Number(b)) => a.cmp(b),
-            (Part::Id(a), Part::Id(b)) if a == b => std::cmp::Ordering::Equal,
+            (Part::Id(a), Part::Id(b)) => a.by_text(*b),
             (a, b) => a.text().cmp(b.text()),
         }
     }

@@ -30,7 +30,7 @@ use crate::config::{Config, Worker};
 use crate::log::Position;
 use crate::mesh::{Generation, Mesh, hand};
 use crate::protocol::{self, Command, Report, Seat};
-use crate::views::{Served, Snapshot};
+use crate::views::{Served, Snapshot, Updates};
 
 /// The first wait before a worker is started again; each time after doubles it.
 const RESTART: Duration = Duration::from_millis(100);
@@ -590,7 +590,7 @@ impl Supervisor {
                     self.lock().taking = true;
                     changes.append(&mut part);
                     let (position, closing) = self.closed(upper)?;
-                    let changes = std::mem::take(&mut changes);
+                    let changes = Updates::of(std::mem::take(&mut changes));
                     let epoch = match std::mem::take(&mut first) {
                         true => post.served.replace(upper, changes),
                         false => post.served.apply_after(after, upper, changes),

@@ -19,7 +19,9 @@ use super::row_json::write_row;
 
 /// The digest of a set of rows; [`Digest::default`] is that of none. Written as 32 hexadecimal
 /// digits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Digest(u128);
 
 /// Not 32 hexadecimal digits in small letters.

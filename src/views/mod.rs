@@ -25,12 +25,11 @@ pub mod rows;
 mod subscription;
 mod table;
 
-use std::cmp::Ordering;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use dataflows::domain::Epoch;
-use dataflows::views::{Row, View};
+use dataflows::views::View;
 use tokio::sync::watch;
 use tracing::info;
 
@@ -40,11 +39,10 @@ pub use order::{Order, Page};
 pub use published::{Keeping, Published};
 pub use rows::Rows;
 pub use subscription::{Lost, Position, Step, Subscription};
-pub use table::{Held, Table};
+pub use table::{Held, Table, Update, Updates};
 
 use history::{Ahead, History, merge};
 use journal::Journal;
-use table::Update;
 
 /// The rows of every view at one epoch; a copy costs one counter.
 #[derive(Clone, Debug, Default)]
@@ -69,14 +67,14 @@ impl Snapshot {
         View::ALL.map(|view| self.table(view).digest())
     }
 
-    /// What must be updated so that there are the rows that came with `rows`, and no others.
-    fn difference(&self, rows: Vec<Update>) -> Vec<Update> {
-        let mut came: [Vec<Row>; View::ALL.len()] = Default::default();
-        for (view, of_view) in by_view(rows) {
-            came[view as usize] = of_view.into_iter().filter_map(|update| update.came).collect();
+    /// What must be updated so that there are the rows that come with `rows`, and no others.
+    fn difference(&self, rows: Updates) -> Updates {
+        let mut came: [Vec<Held>; View::ALL.len()] = Default::default();
+        for (view, of_view) in rows.by_view() {
+            came[view as usize] = of_view.into_iter().filter_map(Update::came).collect();
         }
         let differences = self.tables.iter().zip(came).map(|(table, rows)| table.difference(rows));
-        differences.flatten().collect()
+        Updates::of(differences.flatten().collect())
     }
 }
 
@@ -140,13 +138,13 @@ impl Served {
         lock(&self.kept).as_ref().map(History::last)
     }
 
-    /// The changes of a worker's next batch: `(row, -1 or +1)`, since the batch before of the same
-    /// worker, of all epochs below `upper`. They are published as one set of epoch `upper - 1`,
-    /// which is returned. Costs some microseconds a change; there is one writer.
+    /// The changes of a worker's next batch, since the batch before of the same worker, of all epochs
+    /// below `upper`. They are published as one set of epoch `upper - 1`, which is returned. Costs some
+    /// microseconds a change; there is one writer.
     ///
     /// # Panics
     /// If the epoch does not rise, a key gets two rows, or a row goes that is not held.
-    pub fn apply(&self, upper: Epoch, changes: Vec<(Row, i64)>) -> Epoch {
+    pub fn apply(&self, upper: Epoch, changes: impl Into<Updates>) -> Epoch {
         self.rise(upper);
         self.apply_after(0, upper, changes)
     }
@@ -157,12 +155,13 @@ impl Served {
     ///
     /// # Panics
     /// As [`Served::apply`].
-    pub fn apply_after(&self, after: Epoch, upper: Epoch, changes: Vec<(Row, i64)>) -> Epoch {
+    pub fn apply_after(&self, after: Epoch, upper: Epoch, changes: impl Into<Updates>) -> Epoch {
+        let changes = changes.into();
         if self.epoch() == upper.checked_sub(1) && changes.is_empty() {
             return last_of(upper);
         }
         let (served, epoch) = self.rise(upper);
-        self.publish(after.clamp(served, epoch), epoch, updates(changes));
+        self.publish(after.clamp(served, epoch), epoch, changes);
         epoch
     }
 
@@ -180,10 +179,9 @@ impl Served {
     ///
     /// # Panics
     /// If the epoch is before the one served, or is the same with other rows; if a key has two rows.
-    pub fn replace(&self, upper: Epoch, rows: Vec<(Row, i64)>) -> Epoch {
+    pub fn replace(&self, upper: Epoch, rows: impl Into<Updates>) -> Epoch {
         let epoch = last_of(upper);
-        let mut updates = updates(rows);
-        assert!(updates.iter().all(|row| row.gone.is_none()), "a first batch takes nothing away");
+        let mut updates = rows.into();
         if let Some(before) = self.snapshot() {
             updates = before.difference(updates);
             assert!(
@@ -198,14 +196,14 @@ impl Served {
         epoch
     }
 
-    /// `updates` are sorted by key, each key once; they are of the epochs after `complete`.
-    fn publish(&self, complete: Epoch, epoch: Epoch, updates: Vec<Update>) {
+    /// `updates` are of the epochs after `complete`.
+    fn publish(&self, complete: Epoch, epoch: Epoch, updates: Updates) {
         let mut changes = Vec::with_capacity(updates.len());
         let mut rows = lock(&self.rows);
         let snapshot = rows.get_or_insert_with(Snapshot::default);
         snapshot.epoch = epoch;
         let tables = Arc::make_mut(&mut snapshot.tables);
-        for (view, of_view) in by_view(updates) {
+        for (view, of_view) in updates.by_view() {
             tables[view as usize].update(of_view, &mut changes);
         }
         let digests = snapshot.digests();
@@ -306,13 +304,7 @@ impl Served {
             let first = set.changes.partition_point(|change| change.key().view < view);
             set.changes[first..].iter().take_while(move |change| change.key().view == view)
         });
-        let row = |held: Option<Arc<Held>>| held.map(|held| held.row().clone());
-        let back = merge(of_view).into_iter().filter(|change| change.before != change.after);
-        let back = back.map(|Change { before, after }| {
-            let key = before.as_ref().or(after.as_ref()).expect("one of them is there").key();
-            Update { key, gone: row(after), came: row(before) }
-        });
-        table.update(back.collect(), &mut Vec::new());
+        table.update(merge(of_view).iter().filter_map(Table::back).collect(), &mut Vec::new());
         Some(table)
     }
 
@@ -360,32 +352,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn last_of(upper: Epoch) -> Epoch {
     upper.checked_sub(1).expect("a closed batch has an epoch")
-}
-
-/// The changes by key, in the order of keys.
-fn updates(mut changes: Vec<(Row, i64)>) -> Vec<Update> {
-    changes.sort_unstable_by(|(a, down), (b, up)| a.key().cmp(&b.key()).then(down.cmp(up)));
-    let mut updates: Vec<Update> = Vec::with_capacity(changes.len());
-    for (row, diff) in changes {
-        let key = row.key();
-        let same = updates.last_mut().filter(|last| last.key.cmp(&key) == Ordering::Equal);
-        match (diff, same) {
-            (-1, None) => updates.push(Update { key, gone: Some(row), came: None }),
-            (1, None) => updates.push(Update { key, gone: None, came: Some(row) }),
-            (1, Some(Update { came: came @ None, .. })) => *came = Some(row),
-            (diff, same) => panic!("{row:?} comes {diff} times beside {same:?}"),
-        }
-    }
-    updates
-}
-
-/// Updates sorted by key, cut into those of each view.
-fn by_view(updates: Vec<Update>) -> impl Iterator<Item = (View, Vec<Update>)> {
-    let mut updates = updates.into_iter().peekable();
-    std::iter::from_fn(move || {
-        let view = updates.peek()?.key.view;
-        Some((view, std::iter::from_fn(|| updates.next_if(|u| u.key.view == view)).collect()))
-    })
 }
 
 #[cfg(test)]

@@ -2,15 +2,16 @@
 //!
 //! Rows lie in chunks of some dozens, and a table is the list of its chunks, all of them counted.
 //! A reader keeps the copy it got for as long as it likes; meanwhile the writer copies the chunks
-//! it changes, once each, and works in place on all others. Keys are not stored: they are read off
-//! the rows.
+//! it changes, once each, and works in place on all others. Keys are read off the rows, and kept of
+//! the first of each chunk only.
 
 use std::cmp::Ordering;
 use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use dataflows::views::{Key, Row};
+use dataflows::views::{Key, Row, View};
+use serde::{Deserialize, Serialize};
 
 use super::Change;
 use super::digest::Digest;
@@ -21,10 +22,23 @@ const CHUNK_ROWS_MAX: usize = 64;
 /// With fewer, a chunk is joined to its neighbour.
 const CHUNK_ROWS_MIN: usize = CHUNK_ROWS_MAX / 4;
 
-type Chunk = Arc<Vec<Arc<Held>>>;
+/// Some rows that follow each other, with the key of the first, which a search looks at only.
+#[derive(Clone, Debug)]
+struct Chunk {
+    first: Key,
+    rows: Vec<Arc<Held>>,
+}
 
-/// A row and its digest, which is reckoned once: when the row comes.
-#[derive(Debug, PartialEq, Eq)]
+impl Chunk {
+    /// Of some rows, if there are any.
+    fn of(rows: Vec<Arc<Held>>) -> Option<Arc<Chunk>> {
+        let first = rows.first()?.key();
+        Some(Arc::new(Chunk { first, rows }))
+    }
+}
+
+/// A row and its digest, which is reckoned once: when the worker says that the row comes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Held {
     row: Row,
     digest: Digest,
@@ -61,7 +75,7 @@ impl Deref for Held {
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     /// None of them empty.
-    chunks: Arc<Vec<Chunk>>,
+    chunks: Arc<Vec<Arc<Chunk>>>,
     rows: usize,
     digest: Digest,
 }
@@ -73,22 +87,134 @@ pub struct Place {
     row: usize,
 }
 
-/// What becomes of one key: the row that went and the row that came.
-#[derive(Debug)]
-pub struct Update {
-    /// The key of both.
-    pub key: Key,
-    /// The row held until now.
-    pub gone: Option<Row>,
-    /// The row to hold from now.
-    pub came: Option<Row>,
+/// What becomes of one key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Update {
+    /// There was no row, and now there is this one.
+    Comes(Held),
+    /// There was the row of this digest, and now there is this one instead.
+    Instead(Digest, Held),
+    /// There was this row, and now there is none.
+    Goes(Held),
+}
+
+impl Update {
+    /// What takes one row away and puts another in its place, if that is a change.
+    fn between(gone: Option<&Held>, came: Option<&Held>) -> Option<Update> {
+        match (gone, came) {
+            (Some(gone), Some(came)) if gone.digest == came.digest => None,
+            (Some(gone), Some(came)) => Some(Update::Instead(gone.digest, came.clone())),
+            (None, Some(came)) => Some(Update::Comes(came.clone())),
+            (Some(gone), None) => Some(Update::Goes(gone.clone())),
+            (None, None) => None,
+        }
+    }
+
+    /// Whose.
+    pub fn key(&self) -> Key {
+        let (Update::Comes(row) | Update::Instead(_, row) | Update::Goes(row)) = self;
+        row.key()
+    }
+
+    /// The digest of the row held until now.
+    fn gone(&self) -> Option<Digest> {
+        match self {
+            Update::Comes(_) => None,
+            Update::Instead(gone, _) => Some(*gone),
+            Update::Goes(gone) => Some(gone.digest),
+        }
+    }
+
+    /// The row to hold from now on.
+    pub(super) fn came(self) -> Option<Held> {
+        match self {
+            Update::Comes(came) | Update::Instead(_, came) => Some(came),
+            Update::Goes(_) => None,
+        }
+    }
+}
+
+/// What becomes of keys, sorted by key, each key once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Updates(Vec<Update>);
+
+impl Updates {
+    /// These, in any order.
+    ///
+    /// # Panics
+    /// If there are two of one key.
+    pub fn of(mut updates: Vec<Update>) -> Updates {
+        updates.sort_by_cached_key(Update::key);
+        for two in updates.windows(2) {
+            assert!(two[0].key() != two[1].key(), "{:?} beside {:?}", two[0], two[1]);
+        }
+        Updates(updates)
+    }
+
+    /// Of rows that went (-1) and came (+1), consolidated and such that those of one key are beside each
+    /// other, as they are where rows are sorted; in their order, whatever that is.
+    ///
+    /// # Panics
+    /// If a row comes or goes twice, or a key gets two rows.
+    pub fn paired(changes: impl IntoIterator<Item = (Held, isize)>) -> Vec<Update> {
+        let mut updates: Vec<Update> = Vec::new();
+        for (row, diff) in changes {
+            let same = updates.last_mut().filter(|last| last.key() == row.key());
+            match (diff, same) {
+                (1, None) => updates.push(Update::Comes(row)),
+                (-1, None) => updates.push(Update::Goes(row)),
+                (1, Some(other)) if matches!(other, Update::Goes(_)) => {
+                    *other = Update::Instead(other.gone().expect("it goes"), row);
+                }
+                (-1, Some(other)) if matches!(other, Update::Comes(_)) => {
+                    let gone = row.digest;
+                    let came = mem::replace(other, Update::Goes(row)).came();
+                    *other = Update::Instead(gone, came.expect("it comes"));
+                }
+                (diff, same) => panic!("{row:?} comes {diff} times beside {same:?}"),
+            }
+        }
+        updates
+    }
+
+    /// Cut into those of each view.
+    pub(super) fn by_view(self) -> impl Iterator<Item = (View, Vec<Update>)> {
+        let mut updates = self.0.into_iter().peekable();
+        std::iter::from_fn(move || {
+            let view = updates.peek()?.key().view;
+            Some((view, std::iter::from_fn(|| updates.next_if(|u| u.key().view == view)).collect()))
+        })
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl From<Vec<(Row, i64)>> for Updates {
+    /// Of rows that went (-1) or came (+1), consolidated.
+    ///
+    /// # Panics
+    /// As [`Updates::paired`].
+    fn from(mut changes: Vec<(Row, i64)>) -> Updates {
+        changes.sort_by_cached_key(|(row, _)| row.key());
+        let changes = changes.into_iter().map(|(row, diff)| (Held::from(row), diff as isize));
+        Updates(Updates::paired(changes))
+    }
 }
 
 impl Table {
     /// These rows, which are sorted by key, each key once.
     pub(super) fn of(rows: Vec<Row>) -> Table {
         let mut table = Table::default();
-        table.update(Table::default().difference(rows), &mut Vec::new());
+        let rows = rows.into_iter().map(|row| Update::Comes(Held::from(row)));
+        table.update(rows.collect(), &mut Vec::new());
         table
     }
 
@@ -115,12 +241,12 @@ impl Table {
 
     /// The place of the first row whose key is not `before`; all rows before it must be. Binary search.
     pub fn seek(&self, before: impl Fn(&Key) -> bool) -> Place {
-        let starts_before = |chunk: &Chunk| before(&first_key(chunk));
+        let starts_before = |chunk: &Arc<Chunk>| before(&chunk.first);
         let chunk = self.chunks.partition_point(starts_before).saturating_sub(1);
         let row = self
             .chunks
             .get(chunk)
-            .map_or(0, |chunk| chunk.partition_point(|row| before(&row.key())));
+            .map_or(0, |chunk| chunk.rows.partition_point(|row| before(&row.key())));
         Place { chunk, row }
     }
 
@@ -128,7 +254,7 @@ impl Table {
     pub fn next(&self, place: &mut Place) -> Option<&Arc<Held>> {
         loop {
             let chunk = self.chunks.get(place.chunk)?;
-            if let Some(row) = chunk.get(place.row) {
+            if let Some(row) = chunk.rows.get(place.row) {
                 place.row += 1;
                 return Some(row);
             }
@@ -138,7 +264,7 @@ impl Table {
 
     /// All rows in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Held>> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter())
+        self.chunks.iter().flat_map(|chunk| chunk.rows.iter())
     }
 
     /// Makes `updates`, which are sorted by key, each key once; what changed is added to `changes`.
@@ -147,26 +273,25 @@ impl Table {
     /// If a row that went is not the one held, or one came beside a held one: then the worker and
     /// this table are not of the same history, and nothing served from here would be true.
     pub(super) fn update(&mut self, updates: Vec<Update>, changes: &mut Vec<Change>) {
-        if updates.is_empty() {
-            return;
-        }
+        let Some(update) = updates.first() else { return };
         let chunks = Arc::make_mut(&mut self.chunks);
         if chunks.is_empty() {
-            chunks.push(Chunk::default());
+            chunks.push(Arc::new(Chunk { first: update.key(), rows: Vec::new() }));
         }
         let mut at = 0;
         let mut misshapen = false;
-        for Update { key, gone, came } in updates {
+        for update in updates {
+            let (key, gone) = (update.key(), update.gone());
             // The chunk at hand may be empty by now; those after it are as they were.
-            at += chunks[at + 1..].partition_point(|chunk| first_key(chunk) <= key);
-            let rows = Arc::make_mut(&mut chunks[at]);
+            at += chunks[at + 1..].partition_point(|chunk| chunk.first <= key);
+            let Chunk { first, rows } = Arc::make_mut(&mut chunks[at]);
             let place = rows.partition_point(|row| row.key() < key);
             let held = rows.get(place).filter(|row| row.key().cmp(&key).is_eq());
             assert!(
-                held.map(|held| &held.row) == gone.as_ref(),
-                "the worker takes away {gone:?} where {held:?} is held"
+                held.map(|held| held.digest) == gone,
+                "the worker says {update:?} where {held:?} is held"
             );
-            let after = came.map(|row| Arc::new(Held::from(row)));
+            let after = update.came().map(Arc::new);
             let before = match (held.is_some(), after.clone()) {
                 (true, Some(row)) => Some(mem::replace(&mut rows[place], row)),
                 (true, None) => Some(rows.remove(place)),
@@ -178,6 +303,9 @@ impl Table {
             self.digest -= before.as_ref().map_or(Digest::default(), |held| held.digest);
             self.digest += after.as_ref().map_or(Digest::default(), |held| held.digest);
             self.rows = self.rows + usize::from(after.is_some()) - usize::from(before.is_some());
+            if place == 0 {
+                *first = rows.first().map_or(key, |row| row.key());
+            }
             misshapen |= !(CHUNK_ROWS_MIN..=CHUNK_ROWS_MAX).contains(&rows.len());
             changes.push(Change { before, after });
         }
@@ -189,51 +317,43 @@ impl Table {
 
     /// What must be updated so that the table holds `rows` and nothing else; `rows` are sorted by
     /// key, each key once.
-    pub(super) fn difference(&self, rows: Vec<Row>) -> Vec<Update> {
-        let gone =
-            |held: &Arc<Held>| Update { key: held.key(), gone: Some(held.row.clone()), came: None };
-        let mut held = self.iter().peekable();
+    pub(super) fn difference(&self, rows: Vec<Held>) -> Vec<Update> {
+        let mut held = self.iter().map(|held| &**held).peekable();
         let mut updates = Vec::new();
         for row in rows {
             let key = row.key();
-            while let Some(row) = held.next_if(|held| held.key() < key) {
-                updates.push(gone(row));
+            while let Some(gone) = held.next_if(|held| held.key() < key) {
+                updates.extend(Update::between(Some(gone), None));
             }
-            match held.next_if(|held| held.key().cmp(&key) == Ordering::Equal) {
-                Some(same) if same.row == row => {}
-                other => {
-                    updates.push(Update {
-                        key,
-                        gone: other.map(|held| held.row.clone()),
-                        came: Some(row),
-                    });
-                }
-            }
+            let same = held.next_if(|held| held.key().cmp(&key) == Ordering::Equal);
+            updates.extend(Update::between(same, Some(&row)));
         }
-        updates.extend(held.map(gone));
+        updates.extend(held.filter_map(|gone| Update::between(Some(gone), None)));
         updates
     }
-}
 
-fn first_key(chunk: &Chunk) -> Key {
-    chunk.first().expect("no chunk is empty").key()
+    /// What takes a change back.
+    pub(super) fn back(change: &Change) -> Option<Update> {
+        Update::between(change.after.as_deref(), change.before.as_deref())
+    }
 }
 
 /// Cuts what grew too large in even parts, joins what became small to the one before if they fit,
 /// and drops what is empty.
-fn reshape(old: Vec<Chunk>, chunks: &mut Vec<Chunk>) {
+fn reshape(old: Vec<Arc<Chunk>>, chunks: &mut Vec<Arc<Chunk>>) {
     for chunk in old {
-        if chunk.len() > CHUNK_ROWS_MAX {
-            let parts = chunk.len().div_ceil(CHUNK_ROWS_MAX);
-            let rows = chunk.chunks(chunk.len().div_ceil(parts));
-            chunks.extend(rows.map(|part| Arc::new(part.to_vec())));
-        } else if chunk.len() >= CHUNK_ROWS_MIN {
+        let rows = &chunk.rows;
+        if rows.len() > CHUNK_ROWS_MAX {
+            let parts = rows.len().div_ceil(CHUNK_ROWS_MAX);
+            let parts = rows.chunks(rows.len().div_ceil(parts));
+            chunks.extend(parts.filter_map(|part| Chunk::of(part.to_vec())));
+        } else if rows.len() >= CHUNK_ROWS_MIN {
             chunks.push(chunk);
         } else if let Some(last) = chunks.last_mut()
-            && last.len() + chunk.len() <= CHUNK_ROWS_MAX
+            && last.rows.len() + rows.len() <= CHUNK_ROWS_MAX
         {
-            Arc::make_mut(last).extend_from_slice(&chunk);
-        } else if !chunk.is_empty() {
+            Arc::make_mut(last).rows.extend_from_slice(rows);
+        } else if !rows.is_empty() {
             chunks.push(chunk);
         }
     }

@@ -262,7 +262,7 @@ async fn a_slow_reader_gets_merged_epochs_and_the_right_rows() {
         let changes = (0..ROWS).flat_map(|record| {
             [(sample("U", record, order - 1), -1), (sample("U", record, order), 1)]
         });
-        node.served.apply(epoch + 1, changes.collect());
+        node.served.apply(epoch + 1, changes.collect::<Vec<_>>());
         tokio::task::yield_now().await;
     }
     let mut rows = BTreeMap::new();

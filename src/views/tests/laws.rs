@@ -267,10 +267,10 @@ proptest! {
             let changes = batch(&mut held, &tick.sets);
             if tick.restarted {
                 let all = held.iter().map(|((unit, record), order)| (sample_row(*unit, *record, *order), 1));
-                served.replace(upper, all.rev().collect());
+                served.replace(upper, all.rev().collect::<Vec<_>>());
                 // A worker that comes to the same epoch once more says nothing new.
                 let all = held.iter().map(|((unit, record), order)| (sample_row(*unit, *record, *order), 1));
-                served.replace(upper, all.collect());
+                served.replace(upper, all.collect::<Vec<_>>());
             } else {
                 served.apply(upper, changes);
             }
@@ -299,7 +299,7 @@ fn readers_and_the_writer_do_not_disturb_each_other() {
     const EPOCHS: Epoch = 300;
     const ROWS: u16 = 200;
     let served = Arc::new(Served::new(changes(usize::MAX)));
-    served.replace(1, (0..ROWS).map(|record| (sample_row(0, record, 0), 1)).collect());
+    served.replace(1, (0..ROWS).map(|record| (sample_row(0, record, 0), 1)).collect::<Vec<_>>());
     let read = || {
         while served.epoch() < Some(EPOCHS) {
             let mut reader = Reader::begin(&served, Filter::all(View::SurveySample), |_, _| true);
@@ -318,7 +318,7 @@ fn readers_and_the_writer_do_not_disturb_each_other() {
             let changes = (0..ROWS).flat_map(|record| {
                 [(sample_row(0, record, order - 1), -1), (sample_row(0, record, order), 1)]
             });
-            served.apply(epoch + 1, changes.collect());
+            served.apply(epoch + 1, changes.collect::<Vec<_>>());
         }
     });
 }
@@ -334,17 +334,17 @@ fn the_history_is_bounded_and_keeps_the_newest_epoch() {
     assert_eq!((served.epoch(), served.history_changes()), (Some(10), 0));
     let reaches = |epoch| resume(epoch).is_none();
     assert_eq!([9, 10, 11].map(reaches), [false, true, false]);
-    served.apply(12, (1..3).map(|n| (sample_row(0, n, 0), 1)).collect());
-    served.apply(15, (3..5).map(|n| (sample_row(0, n, 0), 1)).collect());
+    served.apply(12, (1..3).map(|n| (sample_row(0, n, 0), 1)).collect::<Vec<_>>());
+    served.apply(15, (3..5).map(|n| (sample_row(0, n, 0), 1)).collect::<Vec<_>>());
     // Of 12 and 13, which were computed together with 14, nobody knows what there was.
     assert_eq!([10, 11, 13, 14, 15].map(reaches), [false, true, false, true, false]);
-    served.apply(16, (5..15).map(|n| (sample_row(0, n, 0), 1)).collect());
+    served.apply(16, (5..15).map(|n| (sample_row(0, n, 0), 1)).collect::<Vec<_>>());
     assert_eq!([13, 14, 15, 16].map(reaches), [false, true, true, false]);
     assert_eq!(served.history_changes(), 10);
 }
 
 #[test]
-#[should_panic(expected = "the worker takes away")]
+#[should_panic(expected = "the worker says")]
 fn a_row_that_is_not_held_cannot_go() {
     let served = Served::new(changes(10));
     served.replace(1, vec![(sample_row(0, 0, 0), 1)]);
