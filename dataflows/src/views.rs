@@ -3,11 +3,13 @@
 //! A row is typed and exact: values are pairs of integers, means are millionths of a per cent.
 //! How it is written as JSON is the business of whoever serves it.
 
+use std::hash::Hasher;
+
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Day, Moment, Month, Quarter};
 use crate::domain::{Channel, Record};
-use crate::id::Id;
+use crate::id::{Id, Mixing};
 use crate::tally::{Spread, Value};
 
 /// The views.
@@ -406,6 +408,23 @@ pub struct Key {
     pub view: View,
     /// Its key columns, in the order of [`View::key`].
     pub parts: [Part; 3],
+}
+
+impl Key {
+    /// A number that is the same for equal keys, and hardly ever for others; of this process.
+    pub fn mark(&self) -> u64 {
+        let mut mark = Mixing::default();
+        mark.write_u8(self.view as u8);
+        for part in self.parts {
+            match part {
+                Part::Absent => {}
+                Part::Id(id) => mark.write_u32(id.number()),
+                Part::Word(word) => mark.write(word.as_bytes()),
+                Part::Number(number) => mark.write_u64(number.cast_unsigned()),
+            }
+        }
+        mark.finish()
+    }
 }
 
 /// Keys as numbers of the same order, which compare in a step where texts are looked up and walked:

@@ -1,8 +1,10 @@
 //! Rows as JSON, written by hand into a buffer: `compute` writes them by the million.
 
+use std::sync::LazyLock;
+
 use dataflows::calendar::{Day, Moment, Month, Quarter};
 use dataflows::tally::Value;
-use dataflows::views::Row;
+use dataflows::views::{Row, View};
 
 use super::cell::{Cell, cells, percent};
 
@@ -19,8 +21,7 @@ pub fn write_key(row: &Row, out: &mut Vec<u8>) {
 
 /// Writes those columns of a row of which `wanted` says so, by their place.
 pub fn write_some(row: &Row, wanted: &[bool], out: &mut Vec<u8>) {
-    let view = row.key().view;
-    let mut names = view.key().iter().chain(view.columns()).zip(wanted);
+    let mut names = names(row.key().view).iter().zip(wanted);
     let mut open = b'{';
     cells(row, &mut |cell| {
         if let Some((name, true)) = names.next() {
@@ -31,8 +32,7 @@ pub fn write_some(row: &Row, wanted: &[bool], out: &mut Vec<u8>) {
 }
 
 fn write_columns(row: &Row, count: usize, out: &mut Vec<u8>) {
-    let view = row.key().view;
-    let mut names = view.key().iter().chain(view.columns()).take(count);
+    let mut names = names(row.key().view).iter().take(count);
     let mut open = b'{';
     cells(row, &mut |cell| {
         if let Some(name) = names.next() {
@@ -42,10 +42,20 @@ fn write_columns(row: &Row, count: usize, out: &mut Vec<u8>) {
     close(open, out);
 }
 
+/// The columns of a view as they are written: `,"name":`.
+fn names(view: View) -> &'static [String] {
+    static NAMES: LazyLock<Vec<Vec<String>>> = LazyLock::new(|| {
+        let written = |name: &&str| format!(",\"{name}\":");
+        let of = |view: View| view.key().iter().chain(view.columns()).map(written).collect();
+        View::ALL.map(of).to_vec()
+    });
+    &NAMES[view as usize]
+}
+
 fn write_named(name: &str, cell: Cell<'_>, open: &mut u8, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[*open, b'"']);
+    let start = out.len();
     out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+    out[start] = *open;
     write_cell(cell, out);
     *open = b',';
 }

@@ -22,18 +22,61 @@ const CHUNK_ROWS_MAX: usize = 64;
 /// With fewer, a chunk is joined to its neighbour.
 const CHUNK_ROWS_MIN: usize = CHUNK_ROWS_MAX / 4;
 
-/// Some rows that follow each other, with the key of the first, which a search looks at only.
+/// Some rows that follow each other. A search looks at no other rows than those it finds: it compares
+/// the keys of chunks' first rows, and then the marks of one chunk.
 #[derive(Clone, Debug)]
 struct Chunk {
     first: Key,
     rows: Vec<Arc<Held>>,
+    /// Half of the [`Key::mark`] of each.
+    marks: Vec<u32>,
+}
+
+fn mark(key: &Key) -> u32 {
+    (key.mark() >> 32) as u32
 }
 
 impl Chunk {
     /// Of some rows, if there are any.
     fn of(rows: Vec<Arc<Held>>) -> Option<Arc<Chunk>> {
         let first = rows.first()?.key();
-        Some(Arc::new(Chunk { first, rows }))
+        let marks = rows.iter().map(|row| mark(&row.key())).collect();
+        Some(Arc::new(Chunk { first, rows, marks }))
+    }
+
+    /// The place of a key, or where it would be.
+    fn find(&self, key: &Key) -> Result<usize, usize> {
+        let mark = mark(key);
+        let same = self.marks.iter().enumerate().filter(|(_, other)| **other == mark);
+        let mut found = same.filter(|(place, _)| self.rows[*place].key() == *key);
+        let place = found.next().map(|(place, _)| place);
+        place.ok_or_else(|| self.rows.partition_point(|row| row.key() < *key))
+    }
+
+    /// Puts a row, or none, in the place of what [`Chunk::find`] has found; returns what was there.
+    fn put(
+        &mut self,
+        key: Key,
+        place: Result<usize, usize>,
+        row: Option<Arc<Held>>,
+    ) -> Option<Arc<Held>> {
+        let before = match (place, row) {
+            (Ok(place), Some(row)) => Some(mem::replace(&mut self.rows[place], row)),
+            (Ok(place), None) => {
+                self.marks.remove(place);
+                Some(self.rows.remove(place))
+            }
+            (Err(place), row) => {
+                self.marks.splice(place..place, row.as_ref().map(|_| mark(&key)));
+                self.rows.splice(place..place, row);
+                None
+            }
+        };
+        if let Ok(0) | Err(0) = place {
+            // One that is empty is dropped soon.
+            self.first = self.rows.first().map_or(key, |row| row.key());
+        }
+        before
     }
 }
 
@@ -276,7 +319,8 @@ impl Table {
         let Some(update) = updates.first() else { return };
         let chunks = Arc::make_mut(&mut self.chunks);
         if chunks.is_empty() {
-            chunks.push(Arc::new(Chunk { first: update.key(), rows: Vec::new() }));
+            let (rows, marks) = (Vec::new(), Vec::new());
+            chunks.push(Arc::new(Chunk { first: update.key(), rows, marks }));
         }
         let mut at = 0;
         let mut misshapen = false;
@@ -284,29 +328,19 @@ impl Table {
             let (key, gone) = (update.key(), update.gone());
             // The chunk at hand may be empty by now; those after it are as they were.
             at += chunks[at + 1..].partition_point(|chunk| chunk.first <= key);
-            let Chunk { first, rows } = Arc::make_mut(&mut chunks[at]);
-            let place = rows.partition_point(|row| row.key() < key);
-            let held = rows.get(place).filter(|row| row.key().cmp(&key).is_eq());
+            let chunk = Arc::make_mut(&mut chunks[at]);
+            let place = chunk.find(&key);
+            let held = place.ok().map(|place| &chunk.rows[place]);
             assert!(
                 held.map(|held| held.digest) == gone,
                 "the worker says {update:?} where {held:?} is held"
             );
             let after = update.came().map(Arc::new);
-            let before = match (held.is_some(), after.clone()) {
-                (true, Some(row)) => Some(mem::replace(&mut rows[place], row)),
-                (true, None) => Some(rows.remove(place)),
-                (false, row) => {
-                    rows.splice(place..place, row);
-                    None
-                }
-            };
+            let before = chunk.put(key, place, after.clone());
             self.digest -= before.as_ref().map_or(Digest::default(), |held| held.digest);
             self.digest += after.as_ref().map_or(Digest::default(), |held| held.digest);
             self.rows = self.rows + usize::from(after.is_some()) - usize::from(before.is_some());
-            if place == 0 {
-                *first = rows.first().map_or(key, |row| row.key());
-            }
-            misshapen |= !(CHUNK_ROWS_MIN..=CHUNK_ROWS_MAX).contains(&rows.len());
+            misshapen |= !(CHUNK_ROWS_MIN..=CHUNK_ROWS_MAX).contains(&chunk.rows.len());
             changes.push(Change { before, after });
         }
         if misshapen {
@@ -352,7 +386,9 @@ fn reshape(old: Vec<Arc<Chunk>>, chunks: &mut Vec<Arc<Chunk>>) {
         } else if let Some(last) = chunks.last_mut()
             && last.rows.len() + rows.len() <= CHUNK_ROWS_MAX
         {
-            Arc::make_mut(last).rows.extend_from_slice(rows);
+            let last = Arc::make_mut(last);
+            last.rows.extend_from_slice(rows);
+            last.marks.extend_from_slice(&chunk.marks);
         } else if !rows.is_empty() {
             chunks.push(chunk);
         }
