@@ -10,7 +10,7 @@ use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use dataflows::views::{Key, Row, View};
+use dataflows::views::{Key, Ranks, Row, View};
 use serde::{Deserialize, Serialize};
 
 use super::Change;
@@ -21,6 +21,9 @@ use super::digest::Digest;
 const CHUNK_ROWS_MAX: usize = 64;
 /// With fewer, a chunk is joined to its neighbour.
 const CHUNK_ROWS_MIN: usize = CHUNK_ROWS_MAX / 4;
+
+/// To sort more updates than this pays for ranking all ids first.
+const RANKED: usize = 1 << 16;
 
 /// Some rows that follow each other. A search looks at no other rows than those it finds: it compares
 /// the keys of chunks' first rows, and then the marks of one chunk.
@@ -46,6 +49,12 @@ impl Chunk {
 
     /// The place of a key, or where it would be.
     fn find(&self, key: &Key) -> Result<usize, usize> {
+        if self.rows.len() > CHUNK_ROWS_MAX {
+            // It grows while it is updated, by a whole state perhaps, at its end.
+            let is_last = self.rows.last().is_some_and(|row| row.key() < *key);
+            let search = || self.rows.binary_search_by(|row| row.key().cmp(key));
+            return if is_last { Err(self.rows.len()) } else { search() };
+        }
         let mark = mark(key);
         let same = self.marks.iter().enumerate().filter(|(_, other)| **other == mark);
         let mut found = same.filter(|(place, _)| self.rows[*place].key() == *key);
@@ -187,7 +196,12 @@ impl Updates {
     /// # Panics
     /// If there are two of one key.
     pub fn of(mut updates: Vec<Update>) -> Updates {
-        updates.sort_by_cached_key(Update::key);
+        if updates.len() > RANKED {
+            let ranks = Ranks::of_all();
+            updates.sort_by_cached_key(|update| ranks.of(&update.key()));
+        } else {
+            updates.sort_by_cached_key(Update::key);
+        }
         for two in updates.windows(2) {
             assert!(two[0].key() != two[1].key(), "{:?} beside {:?}", two[0], two[1]);
         }
