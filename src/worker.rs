@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::iter;
+use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -492,8 +493,7 @@ impl Reporter {
     fn take(&mut self, epochs: BTreeMap<Epoch, Vec<(Row, isize)>>) -> anyhow::Result<()> {
         for (epoch, changes) in epochs {
             self.link_before(epoch);
-            let changes = changes.into_iter().map(|(row, diff)| (Held::from(row), diff));
-            let mut changes: Vec<(Held, isize)> = changes.collect();
+            let mut changes = held(changes);
             self.chain.change_held(&changes);
             if let Some((path, head)) = self.expected.take_if(|(_, head)| head.epoch == epoch) {
                 self.begin_from(&path, &head)?;
@@ -550,6 +550,29 @@ impl Reporter {
             say(reports, &Report::Part { changes })?;
         }
     }
+}
+
+/// The rows with their digests; of a whole state the cores take a share each, since nothing else can be
+/// done then.
+fn held(mut changes: Vec<(Row, isize)>) -> Vec<(Held, isize)> {
+    fn each(changes: Vec<(Row, isize)>) -> Vec<(Held, isize)> {
+        changes.into_iter().map(|(row, diff)| (Held::from(row), diff)).collect()
+    }
+    if changes.len() < PART_ROWS {
+        return each(changes);
+    }
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = changes.len().div_ceil(cores);
+    let mut shares = Vec::with_capacity(cores);
+    while changes.len() > share {
+        shares.push(changes.split_off(changes.len() - share));
+    }
+    shares.push(changes);
+    thread::scope(|scope| {
+        let shares = shares.into_iter().rev().map(|share| scope.spawn(|| each(share)));
+        let shares: Vec<_> = shares.collect();
+        shares.into_iter().flat_map(|share| share.join().expect("no panic")).collect()
+    })
 }
 
 fn say(reports: &Mutex<UnixStream>, report: &Report) -> std::io::Result<()> {

@@ -170,20 +170,39 @@ impl Span {
         self.from <= day && day < self.until
     }
 
-    /// Adds the ratings of a day it covers to the period they belong to.
+    /// Adds the ratings of the days it covers to the periods they belong to; `days` are in their order.
     ///
     /// - rule: Order 120 p. 12, 15, 17; § 5 `previous`
-    pub fn attribute(&self, day: Day, tally: &Tally, sums: &mut PeriodSums) {
-        let period = period_of(self.start, day);
-        match self.role {
-            Role::Own => sums.entry((self.tenure, period)).or_default().own.plus_equals(tally),
-            Role::Previous => {
-                let value = tally.value();
-                let count = |n: i64| i32::try_from(n).expect("a day's ratings fit");
-                let sum = sums.entry((self.tenure, period + 1)).or_default();
-                sum.previous[0] += count(value.k);
-                sum.previous[1] += count(value.n);
+    pub fn attribute(&self, days: &[(Day, Tally)], sums: &mut PeriodSums) {
+        let first = days.partition_point(|(day, _)| *day < self.from);
+        let end = days.partition_point(|(day, _)| *day < self.until);
+        let mut rest = days.get(first..end).unwrap_or_default();
+        while let Some((day, _)) = rest.first() {
+            let period = period_of(self.start, *day);
+            // Of many days one period has most: it is looked up once.
+            let next = match rest {
+                [_] => 1,
+                _ => {
+                    let end = self.start.plus_months(12 * (period + 1));
+                    rest.partition_point(|(day, _)| *day < end)
+                }
+            };
+            let of_period = rest[..next].iter().map(|(_, tally)| tally);
+            match self.role {
+                Role::Own => {
+                    let sum = sums.entry((self.tenure, period)).or_default();
+                    of_period.for_each(|tally| sum.own.plus_equals(tally));
+                }
+                Role::Previous => {
+                    let sum = sums.entry((self.tenure, period + 1)).or_default();
+                    for value in of_period.map(Tally::value) {
+                        let count = |n: i64| i32::try_from(n).expect("a day's ratings fit");
+                        sum.previous[0] += count(value.k);
+                        sum.previous[1] += count(value.n);
+                    }
+                }
             }
+            rest = &rest[next..];
         }
     }
 }
@@ -191,6 +210,8 @@ impl Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Channel, Score};
+    use crate::tally::{Aspect, Detail};
 
     fn day(year: i32, month: u32, day: u32) -> Day {
         Day::new(year, month, day).expect("a date")
@@ -215,6 +236,32 @@ mod tests {
         ];
         for (day, period) in cases {
             assert_eq!(period_of(start, day), period, "{day}");
+        }
+    }
+
+    /// Wherever a tenure begins, its periods end where the next begins.
+    #[test]
+    fn many_days_are_attributed_as_each_by_itself() {
+        for start in [day(2016, 2, 29), day(2017, 3, 1), day(2015, 12, 31)] {
+            let span = Span {
+                from: start,
+                until: day(2021, 3, 2),
+                tenure: Id::of("T"),
+                start,
+                role: Role::Own,
+            };
+            let mut detail = Detail::default();
+            detail.rate(Channel::Sms, Aspect::Integral, Score::new(5).expect("a score"));
+            let tally = detail.tally(false);
+            let days: Vec<(Day, Tally)> =
+                (start.0 - 40..start.0 + 2300).map(|day| (Day(day), tally)).collect();
+            for role in [Role::Own, Role::Previous] {
+                let span = Span { role, ..span };
+                let (mut all, mut each) = (PeriodSums::default(), PeriodSums::default());
+                span.attribute(&days, &mut all);
+                days.iter().for_each(|day| span.attribute(&[*day], &mut each));
+                assert!(all.len() >= 5 && all == each, "{start} {role:?}");
+            }
         }
     }
 

@@ -221,6 +221,8 @@ struct Changes {
     groups: GroupSums,
     verdicts: Table<Verdict, isize>,
     candidates: Vec<(Candidate, isize)>,
+    /// Empty, but for its room, between calls.
+    days: Vec<(Day, Tally)>,
 }
 
 impl Places {
@@ -439,12 +441,15 @@ impl Places {
                 let seat = placing.counted(electronic);
                 seat.is_some_and(|seat| seat.heads(electronic).any(|h| h.unit == head))
             });
-            for (day, electronic, detail) in at.cells.range(span.from, span.until) {
-                if answers[usize::from(electronic)] {
-                    let tally = detail.tally(electronic).multiply(&diff);
-                    span.attribute(day, &tally, &mut changes.periods);
-                }
-            }
+            let cells = at.cells.range(span.from, span.until);
+            let answered = cells.filter(|(_, electronic, _)| answers[usize::from(*electronic)]);
+            changes.days.extend(
+                answered.map(|(day, electronic, detail)| {
+                    (day, detail.tally(electronic).multiply(&diff))
+                }),
+            );
+            span.attribute(&changes.days, &mut changes.periods);
+            changes.days.clear();
         }
     }
 
@@ -474,7 +479,7 @@ impl AtPlace {
 }
 
 impl Changes {
-    /// Ratings of one side come or go at a place where they count, by day.
+    /// Ratings of one side come or go at a place where they count, by day, in their order.
     fn ratings(
         &mut self,
         place: &Place,
@@ -483,13 +488,14 @@ impl Changes {
         electronic: bool,
         cells: impl Iterator<Item = (Day, Tally)>,
     ) {
+        let mut days = std::mem::take(&mut self.days);
+        days.extend(cells);
+        for span in seat.heads(electronic).flat_map(|head| posts.at(head.unit)) {
+            span.attribute(&days, &mut self.periods);
+        }
         let mut total = Spread::default();
         let mut of_month: Option<(Month, Spread)> = None;
-        for (day, tally) in cells {
-            let spans = seat.heads(electronic).flat_map(|head| posts.at(head.unit));
-            for span in spans.filter(|span| span.covers(day)) {
-                span.attribute(day, &tally, &mut self.periods);
-            }
+        for (day, tally) in days.drain(..) {
             let (month, spread) = (day.month(), tally.spread());
             total.plus_equals(&spread);
             match &mut of_month {
@@ -505,6 +511,7 @@ impl Changes {
             self.add(months_of(place, seat, electronic, month), &sum);
         }
         self.add(groups_of(place, seat, electronic), &total);
+        self.days = days;
     }
 
     /// Messages of one side come or go at a place.
