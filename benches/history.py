@@ -51,7 +51,7 @@ def main():
     print(*panel(0, "CPU seconds of a start, by events in the log", seconds, table), sep="\n")
     print(*panel(LEFT + WIDTH + 40, "megabytes resident then", memory, table), sep="\n")
     for n, (horizon, how, colour, dashes) in enumerate(LINES):
-        x, y = LEFT + 190 * n, TOP + HEIGHT + 48
+        x, y = LEFT + (0, 170, 385, 560)[n], TOP + HEIGHT + 48
         what = "no horizon" if horizon == "0" else f"{horizon} days"
         print(f'<path d="M{x} {y - 4}h24" stroke="{colour}" stroke-width="2" stroke-dasharray="{dashes}"/>')
         print(f'<text x="{x + 30}" y="{y}">{what}, {how}</text>')
