@@ -3,8 +3,8 @@
 
     benches/steady.py target/release/otklik [MINUTES] [RATE]
 
-The node's wall clock goes SPEED times as fast (Debian's package faketime), so that in an hour it
-tells 20 days of hours; its horizon is 5 days, its other settings are the demo's. RATE (default 1,000) generated
+The node's wall clock goes SPEED times as fast (Debian's package faketime, which divides what is waited for as
+well: the node's CPU is no measure), so that in an hour it tells 20 days of hours; its horizon is 5 days, its other settings are the demo's. RATE (default 1,000) generated
 events a second are replayed for MINUTES (default 60). Every 30 s: what is resident of node and worker, and
 how many cells the ratings sent so far make. The log of the node says how many records are open at each checkpoint.
 """
