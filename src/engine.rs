@@ -20,7 +20,7 @@ use dataflows::epochs::{Rows, per_epoch};
 use dataflows::graph::{self, Base, Inputs};
 use dataflows::places::Places;
 use dataflows::records::Outcome;
-use dataflows::views::Row;
+use dataflows::views::{Key, Row};
 use differential_dataflow::AsCollection;
 use differential_dataflow::consolidation::consolidate;
 use timely::communication::allocator::ProcessBuilder;
@@ -389,16 +389,16 @@ impl Results {
     fn take_closed(&mut self) -> Closed {
         let later = self.open.split_off(&self.upper);
         let mut epochs = std::mem::replace(&mut self.open, later);
-        epochs.values_mut().for_each(consolidate_by_key);
+        epochs.values_mut().for_each(|rows| consolidate_by_key(rows, Row::key));
         Closed { upper: self.upper, epochs }
     }
 }
 
-/// Consolidates rows of which a key has few. They are brought together by a number for each key, which
-/// costs a fraction of comparing whole rows.
-fn consolidate_by_key(rows: &mut Vec<(Row, isize)>) {
-    let mut marked: Vec<(u64, (Row, isize))> =
-        rows.drain(..).map(|(row, diff)| (row.key().mark(), (row, diff))).collect();
+/// Consolidates rows of which a key has few, such that those of a key are beside each other. They are
+/// brought together by a number for each key, which costs a fraction of comparing whole rows.
+pub fn consolidate_by_key<R: Ord>(rows: &mut Vec<(R, isize)>, key: impl Fn(&R) -> Key) {
+    let marked = rows.drain(..).map(|(row, diff)| (key(&row).mark(), (row, diff)));
+    let mut marked: Vec<(u64, (R, isize))> = marked.collect();
     marked.sort_unstable_by_key(|(mark, _)| *mark);
     let mut marked = marked.into_iter().peekable();
     let mut of_key = Vec::new();
@@ -407,9 +407,7 @@ fn consolidate_by_key(rows: &mut Vec<(Row, isize)>) {
         while let Some((_, row)) = marked.next_if(|(next, _)| *next == mark) {
             of_key.push(row);
         }
-        if of_key.len() > 1 {
-            consolidate(&mut of_key);
-        }
+        consolidate(&mut of_key);
         rows.append(&mut of_key);
     }
 }

@@ -19,11 +19,10 @@ use dataflows::calendar::Hour;
 use dataflows::domain::{Epoch, Input, Turn};
 use dataflows::graph::Base;
 use dataflows::views::{Row, View};
-use differential_dataflow::consolidation::consolidate;
 
 use crate::chain::Chain;
 use crate::checkpoint::{self, Head, Restored};
-use crate::engine::{self, Batch, Closed, Feed, News, Results};
+use crate::engine::{self, Batch, Closed, Feed, News, Results, consolidate_by_key};
 use crate::log::{self, Position, Reader};
 use crate::mesh::hand;
 use crate::protocol::{self, Command, Report, Seat};
@@ -506,7 +505,7 @@ impl Reporter {
 
     fn consolidate(&mut self) {
         if self.pending_of > 1 {
-            consolidate(&mut self.pending);
+            consolidate_by_key(&mut self.pending, |held| held.key());
             self.pending_of = 1;
         }
     }

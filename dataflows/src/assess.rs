@@ -7,12 +7,12 @@ use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 use differential_dataflow::{AsCollection, Hashable};
 use serde::{Deserialize, Serialize};
-use timely::dataflow::operators::vec::{Map, Partition};
+use timely::dataflow::operators::vec::Map;
 
 use crate::attribute::{PeriodKey, PeriodTally, Role, Span, period_of};
 use crate::calendar::{Day, Quarter};
 use crate::domain::{Epoch, Target, Tenure, UnitKind};
-use crate::epochs::{Keeper, Output, Rows, as_it_comes, exchange, renew, sums};
+use crate::epochs::{Keeper, Output, Rows, as_it_comes, exchange, renew, split, sums};
 use crate::id::{Id, Table, drain};
 use crate::reference::{Location, left_join};
 use crate::tally::{Mean, Value};
@@ -199,25 +199,20 @@ pub fn periods<'s>(
         Heard::Office(office) => office.tenure.id.hashed(),
     });
     let found = as_it_comes(heard, "Periods", Periods::default());
-    let parts = found.inner.partition(3, |(found, epoch, diff)| {
-        let part = match found {
-            Found::Row(_) => 0,
-            Found::Running(..) => 1,
-            Found::Formed(..) => 2,
-        };
-        (part, (found, epoch, diff))
+    let [rows, running, formed] = split(found, |found| match found {
+        Found::Row(_) => 0,
+        Found::Running(..) => 1,
+        Found::Formed(..) => 2,
     });
-    let mut parts = parts.into_iter();
-    let mut part = || parts.next().expect("three parts");
-    let rows = part().flat_map(|(found, epoch, diff)| match found {
+    let rows = rows.inner.flat_map(|(found, epoch, diff)| match found {
         Found::Row(row) => Some((Row::ManagerPeriod(row), epoch, diff)),
         _ => None,
     });
-    let running = part().flat_map(|(found, epoch, diff)| match found {
+    let running = running.inner.flat_map(|(found, epoch, diff)| match found {
         Found::Running(agency, value) => Some((agency, epoch, Mean::of(value).multiply(&diff))),
         _ => None,
     });
-    let formed = part().flat_map(|(found, epoch, diff)| match found {
+    let formed = formed.inner.flat_map(|(found, epoch, diff)| match found {
         Found::Formed(agency, quarter, value) => {
             Some(((agency, quarter), epoch, Mean::of(value).multiply(&diff)))
         }

@@ -13,6 +13,7 @@ use differential_dataflow::{AsCollection, Data, ExchangeData, Hashable, VecColle
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::vec::Partition;
 use timely::dataflow::operators::{Capability, Exchange};
 
 use crate::domain::Epoch;
@@ -217,6 +218,22 @@ pub fn renew<D: PartialEq>(
         output.extend(gone.map(|row| (row, epoch, -1)));
         output.extend(came.map(|row| (row, epoch, 1)));
     }
+}
+
+/// The rows in as many streams as are asked for, each in the one that `part` says.
+pub fn split<'s, D, R, const N: usize>(
+    rows: Rows<'s, D, R>,
+    part: impl Fn(&D) -> usize + 'static,
+) -> [Rows<'s, D, R>; N]
+where
+    D: Clone + 'static,
+    R: Clone + 'static,
+{
+    let parts = rows
+        .inner
+        .partition(N as u64, move |(data, epoch, diff)| (part(&data) as u64, (data, epoch, diff)));
+    let mut parts = parts.into_iter().map(AsCollection::as_collection);
+    std::array::from_fn(|_| parts.next().expect("as many as asked for"))
 }
 
 /// The same rows, each on the worker its `route` says.

@@ -4,18 +4,16 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use differential_dataflow::AsCollection;
 use differential_dataflow::input::{Input as _, InputSession};
 use roaring::RoaringTreemap;
 use timely::dataflow::Scope;
-use timely::dataflow::operators::vec::Partition;
 
 use crate::calendar::Hour;
 use crate::domain::{
     Agency, Epoch, Input, Message, Record, Reference, ReferenceKey, Service, Target, Tenure, Turn,
     Unit,
 };
-use crate::epochs::Rows;
+use crate::epochs::{Rows, split};
 use crate::id::Id;
 use crate::places::{Given, Places};
 use crate::records::{Calls, Outcome, records};
@@ -264,21 +262,15 @@ struct Outcomes<'s> {
 
 impl<'s> Outcomes<'s> {
     fn of(outcomes: Rows<'s, Outcome>) -> Outcomes<'s> {
-        let parts = outcomes.inner.partition(3, |(outcome, epoch, diff)| {
-            let part = match outcome {
-                Outcome::Rated(..)
-                | Outcome::Fact(_)
-                | Outcome::Twice(..)
-                | Outcome::Lost(..)
-                | Outcome::Negative(..) => 0,
-                Outcome::Due(..) => 1,
-                _ => 2,
-            };
-            (part, (outcome, epoch, diff))
+        let [at_place, due, plain] = split(outcomes, |outcome| match outcome {
+            Outcome::Rated(..)
+            | Outcome::Fact(_)
+            | Outcome::Twice(..)
+            | Outcome::Lost(..)
+            | Outcome::Negative(..) => 0,
+            Outcome::Due(..) => 1,
+            _ => 2,
         });
-        let mut parts = parts.into_iter().map(AsCollection::as_collection);
-        let mut part = || parts.next().expect("three parts");
-        let (at_place, due, plain) = (part(), part(), part());
         let called = plain.clone().flat_map(|outcome| match outcome {
             Outcome::Called(record, calls) => Some((record, calls)),
             _ => None,

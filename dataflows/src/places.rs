@@ -9,14 +9,14 @@ use differential_dataflow::AsCollection;
 use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 use serde::{Deserialize, Serialize};
-use timely::dataflow::operators::vec::{Broadcast, Map, Partition};
+use timely::dataflow::operators::vec::{Broadcast, Map};
 
 use crate::attribute::{PeriodKey, PeriodSums, PeriodTally, Posts, Span};
 use crate::calendar::{Day, Month};
 use crate::cells::Cells;
 use crate::conservation::{Verdict, verdict};
 use crate::domain::{Channel, Epoch, Place, Record, Service, Tenure};
-use crate::epochs::{Output, Rows, exchange, per_epoch};
+use crate::epochs::{Output, Rows, exchange, per_epoch, split};
 use crate::id::{Id, Table, drain};
 use crate::records::{Outcome, Ratings};
 use crate::reference::{Offices, Placing, Seat, Standing, replace};
@@ -141,30 +141,25 @@ impl Heard {
 
 impl<'s> Findings<'s> {
     fn of(found: Rows<'s, Found>, known: Rc<RefCell<Places>>) -> Findings<'s> {
-        let parts = found.inner.partition(4, |(found, epoch, one)| {
-            let part = match found {
-                Found::Period(..) => 0,
-                Found::Group(..) => 1,
-                Found::Verdict(..) => 2,
-                Found::Candidate(..) => 3,
-            };
-            (part, (found, epoch, one))
+        let [periods, groups, verdicts, candidates] = split(found, |found| match found {
+            Found::Period(..) => 0,
+            Found::Group(..) => 1,
+            Found::Verdict(..) => 2,
+            Found::Candidate(..) => 3,
         });
-        let mut parts = parts.into_iter();
-        let mut part = || parts.next().expect("four parts");
-        let periods = part().flat_map(|(found, epoch, _)| match found {
+        let periods = periods.inner.flat_map(|(found, epoch, _)| match found {
             Found::Period(period, tally) => Some((period, epoch, *tally)),
             _ => None,
         });
-        let groups = part().flat_map(|(found, epoch, _)| match found {
+        let groups = groups.inner.flat_map(|(found, epoch, _)| match found {
             Found::Group(group, spread) => Some((group, epoch, spread)),
             _ => None,
         });
-        let verdicts = part().flat_map(|(found, epoch, _)| match found {
+        let verdicts = verdicts.inner.flat_map(|(found, epoch, _)| match found {
             Found::Verdict(verdict, count) => Some((verdict, epoch, count)),
             _ => None,
         });
-        let candidates = part().flat_map(|(found, epoch, _)| match found {
+        let candidates = candidates.inner.flat_map(|(found, epoch, _)| match found {
             Found::Candidate(candidate, count) => Some((candidate, epoch, count)),
             _ => None,
         });

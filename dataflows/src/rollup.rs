@@ -2,17 +2,16 @@
 //! who sees what: p. 16). All of it is linear in tallies.
 
 use differential_dataflow::AsCollection;
-use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
-use timely::dataflow::operators::vec::{Map, Partition};
+use timely::dataflow::operators::vec::Map;
 
 use crate::calendar::Month;
-use crate::domain::{Epoch, Place};
-use crate::epochs::{Rows, sums};
+use crate::domain::Place;
+use crate::epochs::{Rows, split, sums};
 use crate::id::{Id, Table};
 use crate::ranking;
 use crate::reference::{Location, Seat};
-use crate::tally::{Mean, Spread, Value};
+use crate::tally::{Mean, Spread};
 use crate::views::{AgencyRow, Row, Scope};
 
 /// What a cell's ratings are summed under.
@@ -74,33 +73,29 @@ pub fn territories(at: &Location) -> impl Iterator<Item = Group> + use<> {
 /// The rows of `units`, `mfcs`, `agencies`, `services`, `territories`, `months` and `rankings`, from what
 /// changes in groups and in the running means of agencies.
 pub fn rows<'s>(groups: Rows<'s, Group, Spread>, means: Rows<'s, Id, Mean>) -> Rows<'s, Row> {
-    let parts = groups.inner.partition(4, |(group, epoch, spread)| {
-        let part = match group {
-            Group::Own(_) | Group::Pooled(..) => 0,
-            Group::Agency(_) => 1,
-            Group::Service(..) | Group::Territory(..) => 2,
-            Group::Month(..) => 3,
-        };
-        (part, (group, epoch, spread))
+    let [at_units, of_agencies, plain, months] = split(groups, |group| match group {
+        Group::Own(_) | Group::Pooled(..) => 0,
+        Group::Agency(_) => 1,
+        Group::Service(..) | Group::Territory(..) => 2,
+        Group::Month(..) => 3,
     });
-    let mut parts = parts.into_iter().map(AsCollection::as_collection);
-    let mut part = || parts.next().expect("four parts");
-    let at_units = part().inner.flat_map(|(group, epoch, spread): (Group, Epoch, Spread)| {
-        let at_unit = UnitSums::of(group, spread);
-        at_unit.map(|(unit, sums)| (unit, epoch, sums))
+    let none = Spread::default();
+    let at_units = at_units.inner.flat_map(move |(group, epoch, spread)| match group {
+        Group::Own(unit) => Some((unit, epoch, (spread, none, none))),
+        Group::Pooled(unit, false) => Some((unit, epoch, (none, spread, none))),
+        Group::Pooled(unit, true) => Some((unit, epoch, (none, none, spread))),
+        _ => None,
     });
-    let ratings = part().inner.flat_map(|(group, epoch, ratings): (Group, Epoch, Spread)| {
-        let Group::Agency(agency) = group else { return None };
-        Some((agency, epoch, AgencySums { ratings, running: Mean::default() }))
+    let ratings = of_agencies.inner.flat_map(|(group, epoch, spread)| match group {
+        Group::Agency(agency) => Some((agency, epoch, (spread, Mean::default()))),
+        _ => None,
     });
-    let running = means.inner.map(|(agency, epoch, running)| {
-        (agency, epoch, AgencySums { ratings: Spread::default(), running })
-    });
+    let running = means.inner.map(move |(agency, epoch, mean)| (agency, epoch, (none, mean)));
     let of_agencies = ratings.as_collection().concat(running.as_collection());
-    sums(at_units.as_collection(), "Units", |unit, sums| sums.rows(*unit))
-        .concat(sums(of_agencies, "Agencies", |agency, sums| [sums.row(*agency)]))
-        .concat(sums(part(), "Services and territories", |group, sum| [plain_row(*group, *sum)]))
-        .concat(ranking::months(part()))
+    sums(at_units.as_collection(), "Units", |unit, sums| unit_rows(*unit, sums))
+        .concat(sums(of_agencies, "Agencies", |agency, sums| [agency_row(*agency, sums)]))
+        .concat(sums(plain, "Services and territories", |group, sum| [plain_row(*group, *sum)]))
+        .concat(ranking::months(months))
 }
 
 /// A row of `services` or `territories`.
@@ -113,81 +108,24 @@ fn plain_row(group: Group, spread: Spread) -> Option<Row> {
     }
 }
 
-/// A unit's own ratings, and those its head answers for: of a unit, or of an МФЦ.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct UnitSums {
-    own: Spread,
-    pooled: Spread,
-    centre: Spread,
+/// The rows of `mfcs` and of `units`, from a unit's own ratings and those its head answers for: of a
+/// unit, or of an МФЦ.
+fn unit_rows(unit: Id, (own, pooled, centre): &(Spread, Spread, Spread)) -> [Option<Row>; 2] {
+    let [pooled, centre] = [pooled, centre].map(|sum| Some(sum.value()).filter(|v| v.n > 0));
+    let is_office = pooled.is_some() || own.value().n > 0;
+    [
+        centre.map(|value| Row::Mfc { unit, value }),
+        is_office.then(|| Row::Unit {
+            unit,
+            own: Box::new(*own),
+            pooled: pooled.or(centre).unwrap_or_default(),
+        }),
+    ]
 }
 
-impl UnitSums {
-    fn of(group: Group, spread: Spread) -> Option<(Id, UnitSums)> {
-        match group {
-            Group::Own(unit) => Some((unit, UnitSums { own: spread, ..UnitSums::default() })),
-            Group::Pooled(unit, false) => {
-                Some((unit, UnitSums { pooled: spread, ..UnitSums::default() }))
-            }
-            Group::Pooled(unit, true) => {
-                Some((unit, UnitSums { centre: spread, ..UnitSums::default() }))
-            }
-            _ => None,
-        }
-    }
-
-    /// Those of `mfcs` and of `units`.
-    fn rows(&self, unit: Id) -> [Option<Row>; 2] {
-        let [own, pooled, centre] = [self.own, self.pooled, self.centre].map(|sum| sum.value());
-        let is_rated = |value: &Value| value.n > 0;
-        let office = || {
-            let pooled = Some(pooled).filter(is_rated).unwrap_or(centre);
-            Row::Unit { unit, own: Box::new(self.own), pooled }
-        };
-        [
-            is_rated(&centre).then_some(Row::Mfc { unit, value: centre }),
-            (is_rated(&own) || is_rated(&pooled)).then(office),
-        ]
-    }
-}
-
-impl IsZero for UnitSums {
-    fn is_zero(&self) -> bool {
-        *self == UnitSums::default()
-    }
-}
-
-impl Semigroup for UnitSums {
-    fn plus_equals(&mut self, rhs: &UnitSums) {
-        self.own.plus_equals(&rhs.own);
-        self.pooled.plus_equals(&rhs.pooled);
-        self.centre.plus_equals(&rhs.centre);
-    }
-}
-
-/// The ratings of an agency, and the sum of its managers' running values (p. 14).
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct AgencySums {
-    ratings: Spread,
-    running: Mean,
-}
-
-impl AgencySums {
-    fn row(&self, agency: Id) -> Option<Row> {
-        let value = Some(self.ratings.value()).filter(|value| value.n > 0)?;
-        let (managers, mean) = (self.running.managers(), self.running.millionths());
-        Some(Row::Agency(Box::new(AgencyRow { agency, value, mean, managers })))
-    }
-}
-
-impl IsZero for AgencySums {
-    fn is_zero(&self) -> bool {
-        *self == AgencySums::default()
-    }
-}
-
-impl Semigroup for AgencySums {
-    fn plus_equals(&mut self, rhs: &AgencySums) {
-        self.ratings.plus_equals(&rhs.ratings);
-        self.running.plus_equals(&rhs.running);
-    }
+/// The row of `agencies`, from its ratings and the sum of its managers' running values (p. 14).
+fn agency_row(agency: Id, (ratings, running): &(Spread, Mean)) -> Option<Row> {
+    let value = Some(ratings.value()).filter(|value| value.n > 0)?;
+    let (managers, mean) = (running.managers(), running.millionths());
+    Some(Row::Agency(Box::new(AgencyRow { agency, value, mean, managers })))
 }

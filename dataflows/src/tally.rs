@@ -3,12 +3,12 @@
 //! Counts are integers and sums of them are exact, so a figure does not depend on the order in
 //! which its parts arrive. Rounding happens here and only where a person looks.
 
-use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
+use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Channel, Criterion, Score};
 
-/// Implements the group of element-wise addition for a struct of arrays of `i32` and their like.
+/// Implements element-wise addition for a struct of arrays of `i32` and their like.
 macro_rules! elementwise {
     ($name:ident { $($field:ident),* }) => {
         impl IsZero for $name {
@@ -21,26 +21,12 @@ macro_rules! elementwise {
                 $(for (sum, part) in self.$field.iter_mut().zip(&rhs.$field) { *sum += part; })*
             }
         }
-        impl Monoid for $name {
-            fn zero() -> $name {
-                $name::default()
-            }
-        }
-        impl Abelian for $name {
-            fn negate(&mut self) {
-                $(for sum in &mut self.$field { *sum = -*sum; })*
-            }
-        }
         impl Multiply<isize> for $name {
             type Output = $name;
             fn multiply(mut self, rhs: &isize) -> $name {
-                match rhs {
-                    1 => {}
-                    -1 => self.negate(),
-                    _ => {
-                        let factor = i32::try_from(*rhs).expect("a few copies of a row");
-                        $(for sum in &mut self.$field { *sum *= factor; })*
-                    }
+                if *rhs != 1 {
+                    let factor = i32::try_from(*rhs).expect("a few copies of a row");
+                    $(for sum in &mut self.$field { *sum *= factor; })*
                 }
                 self
             }

@@ -209,7 +209,7 @@ impl Updates {
     }
 
     /// Of rows that went (-1) and came (+1), consolidated and such that those of one key are beside each
-    /// other, as they are where rows are sorted; in their order, whatever that is.
+    /// other; in their order, whatever that is.
     ///
     /// # Panics
     /// If a row comes or goes twice, or a key gets two rows.
