@@ -3,6 +3,8 @@
 //!
 //! No number passes through a float: a decimal is an integer and the place of its point.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use dataflows::calendar::{Day, Moment, Month, Quarter};
 use dataflows::domain::{Channel, UnitKind};
 use dataflows::id::Id;
@@ -40,6 +42,49 @@ pub enum Cell<'a> {
     Channels(&'a [(Channel, Value)]),
     /// `[n1,n2,n3,n4,n5]`.
     Scores([i32; 5]),
+}
+
+impl Cell<'_> {
+    /// What it is compared by where that is a number.
+    pub fn number(self) -> Option<i64> {
+        match self {
+            Cell::Integer(number) | Cell::Decimal(number, _) | Cell::Shortest(number, _) => {
+                Some(number)
+            }
+            Cell::Flag(flag) => Some(i64::from(flag)),
+            Cell::Day(day) => Some(i64::from(day.0)),
+            Cell::Month(Month(number)) | Cell::Quarter(Quarter(number)) => Some(i64::from(number)),
+            Cell::Time(moment) => Some(moment.micros()),
+            Cell::Null
+            | Cell::Text(_)
+            | Cell::Value(_)
+            | Cell::Criteria(_)
+            | Cell::Channels(_)
+            | Cell::Scores(_) => None,
+        }
+    }
+
+    /// The same for all cells that are the same to a filter, for which null is an empty text.
+    pub fn mark(self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        match self {
+            Cell::Text(text) if !text.is_empty() => text.hash(&mut hasher),
+            cell => cell.number().hash(&mut hasher),
+        }
+        hasher.finish()
+    }
+}
+
+/// The cell at a place among a row's columns, the key's first.
+pub fn cell_at(row: &Row, place: usize) -> Cell<'_> {
+    let (mut at, mut found) = (0, Cell::Null);
+    cells(row, &mut |cell| {
+        if at == place {
+            found = cell;
+        }
+        at += 1;
+    });
+    found
 }
 
 /// Takes a row apart: `emit` is called once a column, in the order of [`View::key`] and then

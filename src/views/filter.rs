@@ -5,9 +5,9 @@
 //! of ids.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dataflows::calendar::{Month, Quarter};
 use dataflows::views::{Key, Part, Row, View};
 
 use super::cell::{Cell, cells};
@@ -162,33 +162,48 @@ impl Filter {
     /// rows: sorted by key, each key once.
     pub fn changes(&self, sets: &[Arc<ChangeSet>]) -> Vec<Change> {
         match sets {
-            [set] => {
-                let concerning = self.concerning(&set.changes);
-                concerning.filter_map(|change| self.change(change)).collect()
-            }
+            [set] => self.concerning(set).into_iter().filter_map(|c| self.change(c)).collect(),
             sets => {
-                let concerning = sets.iter().flat_map(|set| self.concerning(&set.changes));
-                merge(concerning).iter().filter_map(|change| self.change(change)).collect()
+                // A change of rows that both do not match tells nothing, whatever comes before and
+                // after it.
+                let seen = |change: &&Change| self.change(change).is_some();
+                let sets = sets.iter().flat_map(|set| self.concerning(set));
+                merge(sets.filter(seen)).iter().filter_map(|change| self.change(change)).collect()
             }
         }
     }
 
     /// Whether a reader of the matching rows sees anything of a set.
     pub fn sees(&self, set: &ChangeSet) -> bool {
-        self.concerning(&set.changes).any(|change| self.change(change).is_some())
+        self.concerning(set).into_iter().any(|change| self.change(change).is_some())
     }
 
-    /// Those of `changes` (sorted by key) that can concern the reader, by their keys.
-    fn concerning<'a>(&'a self, changes: &'a [Change]) -> impl Iterator<Item = &'a Change> {
-        self.ranges.iter().flat_map(move |range| {
-            let from = changes.partition_point(|c| self.compare(&c.key(), range).is_lt());
-            changes[from..].iter().take_while(|c| self.compare(&c.key(), range).is_eq())
-        })
+    /// Whether it has no condition on the key by which its rows are found.
+    pub fn looks_at_all(&self) -> bool {
+        self.ranges.iter().any(Vec::is_empty)
     }
 
-    /// Where a key lies: before, in or after a range of the view.
-    fn compare(&self, key: &Key, range: &[Wanted]) -> Ordering {
-        key.view.cmp(&self.view).then_with(|| compare(key, range))
+    /// Those of the changes of a set that can concern the reader, by their keys or else by the first
+    /// of the conditions.
+    fn concerning<'a>(&self, set: &'a ChangeSet) -> Vec<&'a Change> {
+        let changes = set.of_view(self.view);
+        match self.conditions.first() {
+            None => changes.iter().collect(),
+            Some((place, values)) if self.looks_at_all() => {
+                let by_value = set.by_value(self.view, *place);
+                let marks: BTreeSet<u64> = values.iter().map(Wanted::mark).collect();
+                let found = marks.iter().filter_map(|mark| by_value.get(mark)).flatten();
+                let found: BTreeSet<u32> = found.copied().collect();
+                found.into_iter().map(|n| &changes[n as usize]).collect()
+            }
+            Some(_) => {
+                let found = self.ranges.iter().flat_map(|range| {
+                    let from = changes.partition_point(|c| compare(&c.key(), range).is_lt());
+                    changes[from..].iter().take_while(|c| compare(&c.key(), range).is_eq())
+                });
+                found.collect()
+            }
+        }
     }
 }
 
@@ -229,7 +244,7 @@ impl Wanted {
     pub(super) fn of(cell: Cell<'_>) -> Wanted {
         match cell {
             Cell::Text(text) if !text.is_empty() => Wanted::Text(text.to_owned()),
-            cell => number(cell).map_or(Wanted::Nothing, Wanted::Number),
+            cell => cell.number().map_or(Wanted::Nothing, Wanted::Number),
         }
     }
 
@@ -240,31 +255,22 @@ impl Wanted {
         }
     }
 
+    /// The [`Cell::mark`] of all cells that it [is](Wanted::is).
+    fn mark(&self) -> u64 {
+        match self {
+            Wanted::Nothing => Cell::Null.mark(),
+            Wanted::Text(text) => Cell::Text(text).mark(),
+            Wanted::Number(number) => Cell::Integer(*number).mark(),
+        }
+    }
+
     fn is(&self, cell: Cell<'_>) -> bool {
         match (self, cell) {
             (Wanted::Nothing, cell) => matches!(cell, Cell::Null | Cell::Text("")),
             (Wanted::Text(wanted), Cell::Text(text)) => wanted == text,
-            (Wanted::Number(wanted), cell) => number(cell) == Some(*wanted),
+            (Wanted::Number(wanted), cell) => cell.number() == Some(*wanted),
             (Wanted::Text(_), _) => false,
         }
-    }
-}
-
-fn number(cell: Cell<'_>) -> Option<i64> {
-    match cell {
-        Cell::Integer(number) | Cell::Decimal(number, _) | Cell::Shortest(number, _) => {
-            Some(number)
-        }
-        Cell::Flag(flag) => Some(i64::from(flag)),
-        Cell::Day(day) => Some(i64::from(day.0)),
-        Cell::Month(Month(number)) | Cell::Quarter(Quarter(number)) => Some(i64::from(number)),
-        Cell::Time(moment) => Some(moment.micros()),
-        Cell::Null
-        | Cell::Text(_)
-        | Cell::Value(_)
-        | Cell::Criteria(_)
-        | Cell::Channels(_)
-        | Cell::Scores(_) => None,
     }
 }
 

@@ -4,12 +4,13 @@
 //! Bounded by the number of changes and by age, not by epochs: an epoch in which nothing changed
 //! costs nothing. Readers keep no state here, only their position: the last epoch they have seen.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
 
 use dataflows::domain::Epoch;
 use dataflows::views::{Key, View};
 
+use super::cell::cell_at;
 use super::digest::Digest;
 use super::table::Held;
 
@@ -46,6 +47,48 @@ pub struct ChangeSet {
     pub changes: Vec<Change>,
     /// Of the views with these changes made.
     pub digests: Digests,
+    /// Where the changes of each view end, since every reader looks for those of its own.
+    ends: [usize; View::ALL.len()],
+    /// By view and place of a column, where readers have asked by it.
+    by_column: Mutex<BTreeMap<(View, usize), Arc<ByValue>>>,
+}
+
+/// Which of the changes of a view have a value in a column, before or after: by [`Cell::mark`], each
+/// ascending. Values may share a mark.
+pub type ByValue = HashMap<u64, Vec<u32>>;
+
+impl ChangeSet {
+    /// Of changes that are sorted by key.
+    pub fn new(epoch: Epoch, changes: Vec<Change>, digests: Digests) -> ChangeSet {
+        let end = |view| changes.partition_point(|change| change.key().view <= view);
+        let ends = View::ALL.map(end);
+        ChangeSet { epoch, changes, digests, ends, by_column: Mutex::default() }
+    }
+
+    /// The changes of a view.
+    pub fn of_view(&self, view: View) -> &[Change] {
+        let begin = (view as usize).checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.changes[begin..self.ends[view as usize]]
+    }
+
+    /// The changes of a view by their values in the column at a place. The first who asks has the work,
+    /// which is that of looking at them all: else every reader had it.
+    pub fn by_value(&self, view: View, place: usize) -> Arc<ByValue> {
+        let mut by_column = self.by_column.lock().expect("nobody panicked");
+        let by_value = by_column.entry((view, place)).or_insert_with(|| {
+            let mut by_value = ByValue::new();
+            for (n, change) in self.of_view(view).iter().enumerate() {
+                for row in change.before.iter().chain(&change.after) {
+                    let places = by_value.entry(cell_at(row, place).mark()).or_default();
+                    if places.last() != Some(&(n as u32)) {
+                        places.push(n as u32);
+                    }
+                }
+            }
+            Arc::new(by_value)
+        });
+        Arc::clone(by_value)
+    }
 }
 
 /// How much is kept: what is beyond either bound is forgotten, oldest first, but never the newest

@@ -285,5 +285,5 @@ fn checked(
         *digest -= change.before.as_ref().map(|row| row.digest()).unwrap_or_default();
         *digest += change.after.as_ref().map(|row| row.digest()).unwrap_or_default();
     }
-    (rise && reckoned == digests).then_some(ChangeSet { epoch, changes, digests })
+    (rise && reckoned == digests).then(|| ChangeSet::new(epoch, changes, digests))
 }

@@ -211,7 +211,7 @@ impl Served {
         // Before the rows can be read: who begins with them goes on with the history.
         let (news, forgotten, floor) = match &mut *lock(&self.history) {
             Some(history) => {
-                let set = ChangeSet { epoch, changes, digests };
+                let set = ChangeSet::new(epoch, changes, digests);
                 let set = (!set.changes.is_empty()).then(|| Arc::new(set));
                 history.pass(complete);
                 let forgotten = history.push(epoch, set.clone());
@@ -300,10 +300,7 @@ impl Served {
         let mut table = snapshot.table(view).clone();
         let ahead = self.since(epoch, usize::MAX)?;
         let sets = ahead.sets.iter().filter(|set| set.epoch <= snapshot.epoch);
-        let of_view = sets.flat_map(|set| {
-            let first = set.changes.partition_point(|change| change.key().view < view);
-            set.changes[first..].iter().take_while(move |change| change.key().view == view)
-        });
+        let of_view = sets.flat_map(|set| set.of_view(view));
         table.update(merge(of_view).iter().filter_map(Table::back).collect(), &mut Vec::new());
         Some(table)
     }

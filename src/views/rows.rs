@@ -36,7 +36,7 @@ pub(super) fn cursor_of(row: &Row, places: &[usize]) -> String {
 }
 
 /// The matching rows of a snapshot in the order of their keys, page by page.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rows {
     table: Table,
     filter: Filter,
@@ -55,11 +55,6 @@ impl Rows {
     /// The rows of a table of the filter's view that match.
     pub fn of(table: Table, filter: Filter) -> Rows {
         Rows { table, filter, after: None, begun: 0, place: None }
-    }
-
-    /// The same rows from the first.
-    pub fn again(&self) -> Rows {
-        Rows::of(self.table.clone(), self.filter.clone())
     }
 
     /// Only those after a [`cursor`], whether its row still exists or not.
@@ -121,7 +116,7 @@ impl Rows {
             };
             let range = self.filter.range(self.begun - 1).expect("it was begun");
             match self.table.next(place) {
-                Some(row) if compare(&row.key(), range).is_eq() => {
+                Some(row) if range.is_empty() || compare(&row.key(), range).is_eq() => {
                     return Some(self.filter.matches(row).then(|| row.clone()));
                 }
                 _ => self.place = None,

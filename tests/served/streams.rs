@@ -37,6 +37,23 @@ async fn a_stream_is_a_snapshot_and_then_the_changes() {
     assert_eq!(events.expect("changes", 11).await["changes"][0]["row"]["count"], 5);
 }
 
+/// What was written for one reader is for others only if they had asked before it came.
+#[tokio::test]
+async fn a_snapshot_is_never_older_than_the_question() {
+    let node = node(100, NEVER).await;
+    let row = |count| pending(PendingReason::NoUnit, count);
+    node.served.replace(8, all([row(7)]));
+    for epoch in 7..12 {
+        for _ in 0..2 {
+            let snapshot =
+                node.follow("/v1/views/pending/live", None).await.expect("snapshot", epoch).await;
+            assert_eq!(snapshot["rows"][0]["count"], epoch);
+        }
+        let (before, after) = (row(epoch as i64), row(epoch as i64 + 1));
+        node.served.apply(epoch + 2, vec![(before, -1), (after, 1)]);
+    }
+}
+
 #[tokio::test]
 async fn every_frame_says_what_it_goes_on_from_and_can_be_resumed() {
     use PendingReason::NoRecord;

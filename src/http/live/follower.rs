@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataflows::domain::Epoch;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::frame::{Frame, write_changes};
@@ -17,7 +17,7 @@ use crate::http::problem::Problem;
 use crate::http::{Shared, aside};
 use crate::views::digest::Digest;
 use crate::views::row_json::{write_integer, write_row};
-use crate::views::{Filter, Lost, Position, Rows, Step, Subscription, Table};
+use crate::views::{Filter, Held, Lost, Position, Rows, Step, Subscription, Table};
 
 /// Rows of one `snapshot` frame at most: a megabyte or two.
 const PART_ROWS_MAX: usize = 5000;
@@ -83,6 +83,8 @@ pub struct Follower {
 enum Phase {
     /// It cannot go on from this epoch, and is to be told so.
     Lost(Epoch, Lost),
+    /// It begins with the rows there are when its turn comes: of this epoch or a later one.
+    Waiting(Epoch),
     Snapshot(Parts),
     Following,
     Ended,
@@ -90,7 +92,10 @@ enum Phase {
 
 /// A snapshot that is being sent.
 struct Parts {
+    /// Those that are not found yet.
     rows: Rows,
+    /// Those of the first part, where they were found as all were counted.
+    found: Vec<Arc<Held>>,
     part: usize,
     sent: usize,
     /// Rows that match; counted when the first part is written.
@@ -138,10 +143,14 @@ impl Follower {
                 Frame::end(self.told, "stopping").without_id()
             }
             Phase::Lost(epoch, lost) => {
-                self.restart().await;
+                self.wait_for_rows();
                 Frame::lagged(epoch, lost)
             }
-            Phase::Snapshot(parts) => self.part(parts).await,
+            Phase::Waiting(asked) => self.first_part(asked).await,
+            Phase::Snapshot(parts) => {
+                let turn = self.shared.turn().await;
+                self.part(parts, turn).await
+            }
             Phase::Following => {
                 self.phase = Phase::Following;
                 self.news().await
@@ -156,20 +165,49 @@ impl Follower {
         Some(frame)
     }
 
-    /// Begins anew with the rows there are.
-    async fn restart(&mut self) {
-        let Ok(snapshot) = self.shared.snapshot().await else { return };
+    /// It cannot go on, and begins anew.
+    fn wait_for_rows(&mut self) {
+        self.phase = Phase::Waiting(self.shared.served.epoch().unwrap_or_default());
+    }
+
+    /// The rows there are now, or those of an epoch that has come since it asked and which were
+    /// written for another reader: of many who wait for their turn one has the work.
+    async fn first_part(&mut self, asked: Epoch) -> Frame {
+        if let Some(frame) = self.written_for_another(asked) {
+            return frame;
+        }
+        let turn = self.shared.turn().await;
+        if let Some(frame) = self.written_for_another(asked) {
+            return frame;
+        }
+        let Ok(snapshot) = self.shared.snapshot().await else {
+            return Frame::end(self.told, "stopping").without_id();
+        };
         let filter = self.wish.filter.clone();
-        let position = snapshot.position(filter.view());
-        self.subscription = Subscription::begin(&self.shared.served, filter.clone(), position)
-            .up_to(self.wish.up_to.unwrap_or(Epoch::MAX));
-        self.phase = Phase::Snapshot(Parts::new(snapshot.table(filter.view()).clone(), filter));
+        self.begin_at(snapshot.position(filter.view()));
+        let table = snapshot.table(filter.view()).clone();
+        drop(snapshot);
+        let frame = self.part(Parts::new(table, filter.clone()), turn).await;
+        self.shared.live.written.keep_snapshot(&filter, &frame);
+        frame
+    }
+
+    fn written_for_another(&mut self, asked: Epoch) -> Option<Frame> {
+        let frame = self.shared.live.written.snapshot(&self.wish.filter, asked)?;
+        self.begin_at(frame.id?);
+        self.phase = Phase::Following;
+        Some(frame)
+    }
+
+    fn begin_at(&mut self, position: Position) {
+        let up_to = self.wish.up_to.unwrap_or(Epoch::MAX);
+        let filter = self.wish.filter.clone();
+        self.subscription = Subscription::begin(&self.shared.served, filter, position).up_to(up_to);
     }
 
     /// `{"epoch":…,"part":…,"sent":…,"total":…,"last":…,"rows":[…]}`; the last part has the id.
-    async fn part(&mut self, mut parts: Parts) -> Frame {
+    async fn part(&mut self, mut parts: Parts, turn: OwnedSemaphorePermit) -> Frame {
         let position = self.subscription.position();
-        let turn = self.shared.turn().await;
         let total = parts.total().await;
         let (rows, is_last) = parts.write().await;
         drop(turn);
@@ -182,7 +220,7 @@ impl Follower {
         data.extend_from_slice(format!(",\"last\":{is_last},\"rows\":").as_bytes());
         data.extend_from_slice(&rows);
         self.phase = if is_last { Phase::Following } else { Phase::Snapshot(parts) };
-        Frame::snapshot(is_last.then_some(position), data)
+        Frame::snapshot(is_last.then_some(position), data.into())
     }
 
     /// Waits for something to say.
@@ -219,10 +257,8 @@ impl Follower {
                     tokio::task::consume_budget().await;
                 }
                 Step::Lagged if merges => {
-                    self.phase = Phase::Ended;
-                    let epoch = self.told.epoch;
-                    self.restart().await;
-                    return Frame::lagged(epoch, Lost::Forgotten);
+                    self.wait_for_rows();
+                    return Frame::lagged(self.told.epoch, Lost::Forgotten);
                 }
                 Step::Lagged => return self.end("slow"),
                 // The last epoch asked for is over, and had no changes.
@@ -260,6 +296,11 @@ async fn begin(shared: &Shared, wish: &Wish) -> Result<(Subscription, Phase), Pr
     let filter = wish.filter.clone();
     let view = filter.view();
     let (epoch, table) = match wish.begin {
+        Begin::Now if wish.snapshot && wish.up_to.is_none() => {
+            let position = shared.snapshot().await?.position(view);
+            let subscription = Subscription::begin(&shared.served, filter, position);
+            return Ok((subscription, Phase::Waiting(position.epoch)));
+        }
         Begin::Now => {
             let snapshot = shared.snapshot().await?;
             (snapshot.epoch, snapshot.table(view).clone())
@@ -313,16 +354,27 @@ fn forgotten(shared: &Shared, epoch: Epoch) -> Problem {
 impl Parts {
     fn new(table: Table, filter: Filter) -> Parts {
         let total = filter.is_all().then(|| table.len());
-        Parts { rows: Rows::of(table, filter), part: 0, sent: 0, total }
+        Parts { rows: Rows::of(table, filter), found: Vec::new(), part: 0, sent: 0, total }
     }
 
     async fn total(&mut self) -> usize {
         if let Some(total) = self.total {
             return total;
         }
-        let (mut rows, mut total) = (self.rows.again(), 0);
-        while let Some(page) = rows.page(usize::MAX) {
+        let mut rest = None;
+        let mut total = 0;
+        loop {
+            let missing = PART_ROWS_MAX - self.found.len();
+            let page = match &mut rest {
+                None if missing == 0 => rest.insert(self.rows.clone()).page(usize::MAX),
+                None => self.rows.page(missing),
+                Some(rest) => rest.page(usize::MAX),
+            };
+            let Some(page) = page else { break };
             total += page.len();
+            if rest.is_none() {
+                self.found.extend(page);
+            }
             tokio::task::yield_now().await;
         }
         *self.total.insert(total)
@@ -334,8 +386,15 @@ impl Parts {
         self.part += 1;
         let end = (self.part * PART_ROWS_MAX).min(total);
         let mut out = vec![b'['];
+        let mut found = std::mem::take(&mut self.found).into_iter();
         while self.sent < end {
-            let Some(page) = self.rows.page((end - self.sent).min(TURN_ROWS_MAX)) else { break };
+            let mut page: Vec<_> = found.by_ref().take(TURN_ROWS_MAX).collect();
+            if page.is_empty() {
+                let Some(next) = self.rows.page((end - self.sent).min(TURN_ROWS_MAX)) else {
+                    break;
+                };
+                page = next;
+            }
             for row in &page {
                 if out.len() > 1 {
                     out.push(b',');

@@ -4,7 +4,7 @@
 //! epoch changed is written once for all readers with the same filter, and not copied for each.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Bytes;
 use dataflows::domain::Epoch;
@@ -12,13 +12,16 @@ use dataflows::domain::Epoch;
 use crate::views::row_json::{write_integer, write_key, write_row, write_text};
 use crate::views::{Change, ChangeSet, Filter, Lost, Position};
 
-/// Epochs whose changes are kept as they were written: those that readers who keep up are in.
-const EPOCHS_KEPT: usize = 4;
-/// Bytes of changes from which on they are passed on as a piece of their own: fewer are sooner
+/// Of all changes that are kept as they were written.
+const CHANGES_BYTES_MAX: usize = 64 << 20;
+/// Bytes that are shared from which on they are passed on as a piece of their own: fewer are sooner
 /// copied than written to a socket apart.
 const SHARED_BYTES_MIN: usize = 4 << 10;
-/// Filters for which an epoch's changes are kept; those of more are written for each reader.
-const FILTERS_KEPT: usize = 256;
+/// Filters for which an epoch's changes are kept; those of more are written for each reader. Those
+/// that are found by key may take half of the places: they are soon written.
+const FILTERS_KEPT: usize = 2048;
+/// Of all snapshots that are kept.
+const SNAPSHOT_BYTES_MAX: usize = 64 << 20;
 
 /// One frame.
 #[derive(Clone, Debug)]
@@ -27,10 +30,10 @@ pub struct Frame {
     pub event: &'static str,
     /// Where a reader is that has taken it in; none within a snapshot and where it must begin anew.
     pub id: Option<Position>,
-    /// One JSON object on one line, as far as the changes and the brace at its end.
+    /// One JSON object on one line, as far as what is shared and the brace at its end.
     head: Vec<u8>,
-    /// The changes, as all readers of the filter get them; empty where the head has all.
-    changes: Bytes,
+    /// What all readers of the filter get, the changes or the snapshot; empty where the head has all.
+    data: Bytes,
 }
 
 /// How frames travel.
@@ -50,32 +53,32 @@ impl Frame {
         head.extend_from_slice(b",\"merged\":");
         write_integer(merged as i64, &mut head);
         head.extend_from_slice(b",\"changes\":");
-        Frame { event: "changes", id: Some(id), head, changes }
+        Frame { event: "changes", id: Some(id), head, data: changes }
     }
 
-    /// A part of a snapshot: `head`, which lacks the brace at its end; with an id where it is the
+    /// A part of a snapshot: `data`, which lacks the brace at its end; with an id where it is the
     /// last.
-    pub fn snapshot(id: Option<Position>, head: Vec<u8>) -> Frame {
-        Frame { event: "snapshot", id, head, changes: Bytes::new() }
+    pub fn snapshot(id: Option<Position>, data: Bytes) -> Frame {
+        Frame { event: "snapshot", id, head: Vec::new(), data }
     }
 
     /// `{"epoch":…,"after":…}`: nothing changed since.
     pub fn progress(after: Position, id: Position) -> Frame {
         let mut head = open(id.epoch);
         write_after(after, &mut head);
-        Frame { event: "progress", id: Some(id), head, changes: Bytes::new() }
+        Frame { event: "progress", id: Some(id), head, data: Bytes::new() }
     }
 
     /// `{"epoch":…,"reason":…}`: the reader cannot go on from this epoch, and a snapshot follows.
     pub fn lagged(epoch: Epoch, lost: Lost) -> Frame {
         let head = with_reason(epoch, lost.as_str());
-        Frame { event: "lagged", id: None, head, changes: Bytes::new() }
+        Frame { event: "lagged", id: None, head, data: Bytes::new() }
     }
 
     /// `{"epoch":…,"reason":…}`: the last frame.
     pub fn end(id: Position, reason: &'static str) -> Frame {
         let head = with_reason(id.epoch, reason);
-        Frame { event: "end", id: Some(id), head, changes: Bytes::new() }
+        Frame { event: "end", id: Some(id), head, data: Bytes::new() }
     }
 
     /// The same where there is nothing to go on from.
@@ -104,21 +107,21 @@ impl Frame {
             }
         };
         out.extend_from_slice(&self.head);
-        let rest = if self.changes.len() < SHARED_BYTES_MIN {
-            out.extend_from_slice(&self.changes);
+        let rest = if self.data.len() < SHARED_BYTES_MIN {
+            out.extend_from_slice(&self.data);
             out.extend_from_slice(end);
             None
         } else {
-            Some([self.changes, Bytes::from_static(end)])
+            Some([self.data, Bytes::from_static(end)])
         };
         std::iter::once(Bytes::from(out)).chain(rest.into_iter().flatten())
     }
 
     /// `{"name":…,"event":…,"id":…,"data":…}`; without `id` where there is none.
     pub fn object(&self, name: &str) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.head.len() + self.changes.len() + 256);
+        let mut out = Vec::with_capacity(self.head.len() + self.data.len() + 256);
         self.open_object(Some(name), &mut out);
-        for piece in [&self.head[..], &self.changes, b"}}"] {
+        for piece in [&self.head[..], &self.data, b"}}"] {
             out.extend_from_slice(piece);
         }
         out
@@ -175,13 +178,31 @@ pub fn write_changes(changes: &[Change]) -> Vec<u8> {
     out
 }
 
-/// What the last epochs changed, as it is written for the readers of a filter.
-#[derive(Debug, Default)]
+/// What is written for the readers of a filter, once for all of them: what the last epochs changed,
+/// and the rows where many begin at the same time, as after a start of the node.
+#[derive(Debug)]
 pub struct Written {
-    epochs: Mutex<VecDeque<(Epoch, HashMap<Filter, Bytes>)>>,
+    kept: Mutex<Kept>,
+    /// A snapshot is kept for so many epochs.
+    fresh_epochs: u64,
+    /// The changes of so many epochs at most: who is further behind gets them merged.
+    behind_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Oldest epoch first.
+    changes: VecDeque<(Epoch, HashMap<Filter, Bytes>)>,
+    changes_bytes: usize,
+    snapshots: HashMap<Filter, (Position, Bytes)>,
 }
 
 impl Written {
+    /// Nothing yet; snapshots are kept for so many epochs, and changes for who is behind by so many.
+    pub fn new(fresh_epochs: u64, behind_max: usize) -> Written {
+        Written { kept: Mutex::default(), fresh_epochs, behind_max }
+    }
+
     /// As [`write_changes`] of what readers of the filter see of a set.
     pub fn changes(&self, filter: &Filter, set: &Arc<ChangeSet>) -> Bytes {
         if let Some(written) = self.known(filter, set.epoch) {
@@ -193,31 +214,89 @@ impl Written {
     }
 
     fn known(&self, filter: &Filter, epoch: Epoch) -> Option<Bytes> {
-        let epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, by_filter) = epochs.iter().rev().find(|(other, _)| *other == epoch)?;
+        let kept = self.kept();
+        let (_, by_filter) = kept.changes.iter().rev().find(|(other, _)| *other == epoch)?;
         by_filter.get(filter).cloned()
     }
 
     fn keep(&self, filter: &Filter, epoch: Epoch, written: Bytes) {
-        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
-        if epochs.back().is_none_or(|(newest, _)| *newest < epoch) {
-            epochs.push_back((epoch, HashMap::new()));
-            if epochs.len() > EPOCHS_KEPT {
-                epochs.pop_front();
-            }
+        let mut kept = self.kept();
+        let Kept { changes, changes_bytes, snapshots } = &mut *kept;
+        if changes.back().is_none_or(|(newest, _)| *newest < epoch) {
+            changes.push_back((epoch, HashMap::new()));
+            snapshots.retain(|_, (of, _)| of.epoch + self.fresh_epochs >= epoch);
         }
-        let of_epoch = epochs.iter_mut().find(|(other, _)| *other == epoch);
+        let filters_max = if filter.looks_at_all() { FILTERS_KEPT } else { FILTERS_KEPT / 2 };
+        let of_epoch = changes.iter_mut().find(|(other, _)| *other == epoch);
         if let Some((_, by_filter)) = of_epoch
-            && by_filter.len() < FILTERS_KEPT
+            && by_filter.len() < filters_max
         {
-            by_filter.insert(filter.clone(), written);
+            *changes_bytes += written.len();
+            let twice = by_filter.insert(filter.clone(), written);
+            *changes_bytes -= twice.map_or(0, |written| written.len());
         }
+        while changes.len() > self.behind_max.max(1) || *changes_bytes > CHANGES_BYTES_MAX {
+            let Some((_, by_filter)) = changes.pop_front() else { break };
+            *changes_bytes -= by_filter.values().map(Bytes::len).sum::<usize>();
+        }
+    }
+
+    /// All rows of a reader who asked at an epoch, as they were written meanwhile for another.
+    pub fn snapshot(&self, filter: &Filter, asked: Epoch) -> Option<Frame> {
+        let (position, data) = self.kept().snapshots.get(filter).cloned()?;
+        (position.epoch >= asked).then(|| Frame::snapshot(Some(position), data))
+    }
+
+    /// Keeps a snapshot of one part for who comes next.
+    pub fn keep_snapshot(&self, filter: &Filter, frame: &Frame) {
+        let Some(position) = frame.id.filter(|_| filter.looks_at_all()) else { return };
+        let mut kept = self.kept();
+        let others = kept.snapshots.iter().filter(|(other, _)| *other != filter);
+        let bytes: usize = others.map(|(_, (_, data))| data.len()).sum();
+        if bytes + frame.data.len() <= SNAPSHOT_BYTES_MAX {
+            kept.snapshots.insert(filter.clone(), (position, frame.data.clone()));
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use dataflows::views::View;
+
     use super::*;
+
+    #[test]
+    fn what_is_kept_is_bounded_and_a_snapshot_is_for_who_asked_before() {
+        let written = Written::new(10, 3);
+        let (all, other) = (Filter::all(View::Units), Filter::all(View::Agencies));
+        let snapshot = |epoch, bytes: usize| {
+            let id = Position { epoch, digest: Default::default() };
+            Frame::snapshot(Some(id), vec![b'x'; bytes].into())
+        };
+        let found = |filter, asked| written.snapshot(filter, asked).and_then(|frame| frame.id);
+        written.keep_snapshot(&all, &snapshot(5, 100));
+        assert_eq!(found(&all, 5).map(|id| id.epoch), Some(5));
+        assert_eq!((found(&all, 6), found(&other, 5)), (None, None));
+        written.keep_snapshot(&all, &snapshot(7, SNAPSHOT_BYTES_MAX));
+        written.keep_snapshot(&other, &snapshot(7, 1));
+        assert_eq!(found(&all, 6).map(|id| id.epoch), Some(7));
+        assert_eq!(found(&other, 6), None, "there is no room");
+
+        for epoch in 8..=17 {
+            written.keep(&all, epoch, vec![b'x'; CHANGES_BYTES_MAX / 4].into());
+            assert_eq!(written.known(&all, epoch).map(|w| w.len()), Some(CHANGES_BYTES_MAX / 4));
+        }
+        let known: Vec<Epoch> = (0..20).filter(|e| written.known(&all, *e).is_some()).collect();
+        assert_eq!(known, [15, 16, 17]);
+        assert!(found(&all, 6).is_some());
+        written.keep(&other, 18, vec![b'x'; CHANGES_BYTES_MAX / 2 + 1].into());
+        assert_eq!((written.known(&all, 16), found(&all, 6)), (None, None));
+        assert!(written.known(&all, 17).is_some() && written.known(&other, 18).is_some());
+    }
 
     /// Whether its changes are copied or passed on, a frame is the same bytes.
     #[test]

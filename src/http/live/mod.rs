@@ -40,6 +40,8 @@ pub(super) use socket::socket;
 const RETRY_MS: u32 = 1000;
 /// Characters kept of what a client says it is.
 const CLIENT_CHARS_MAX: usize = 128;
+/// For so long the rows that were written for one reader are good for those who asked before.
+const SNAPSHOT_MS: u64 = 1000;
 /// Subscribers of an answer that asks for no number.
 const LIST_DEFAULT: usize = 1000;
 
@@ -59,7 +61,7 @@ impl Live {
     pub fn new(config: &config::Live, epoch_ms: u64, shutdown: CancellationToken) -> Live {
         Live {
             seats: Arc::new(Seats::new(config.subscribers)),
-            written: Written::default(),
+            written: Written::new(SNAPSHOT_MS / epoch_ms.max(1), config.behind_epochs),
             progress_interval: Duration::from_millis(config.progress_ms),
             behind_max: config.behind_epochs,
             epoch_ms,

@@ -223,14 +223,14 @@ struct Tick {
     sets: Sets,
     epochs: u64,
     restarted: bool,
-    reads: [bool; 4],
-    reconnects: [bool; 4],
+    reads: [bool; 5],
+    reconnects: [bool; 5],
     behind_max: usize,
 }
 
 fn tick() -> impl Strategy<Value = Tick> {
-    let rarely = || prop::array::uniform4(prop::bool::weighted(0.2));
-    let often = || prop::array::uniform4(prop::bool::weighted(0.4));
+    let rarely = || prop::array::uniform5(prop::bool::weighted(0.2));
+    let often = || prop::array::uniform5(prop::bool::weighted(0.4));
     (sets(12, 8), 1_u64..4, prop::bool::weighted(0.1), often(), rarely(), 0_usize..4).prop_map(
         |(sets, epochs, restarted, reads, reconnects, behind_max)| Tick {
             sets,
@@ -255,9 +255,10 @@ proptest! {
         let filter = |pairs: &[(&'static str, &'static str)]| {
             Filter::parse(View::SurveySample, pairs.iter().copied()).expect("columns of the view")
         };
-        let kinds: [(Filter, Matches); 4] = [
+        let kinds: [(Filter, Matches); 5] = [
             (filter(&[]), |_, _| true),
             (filter(&[("order", "1")]), |_, order| order == 1),
+            (filter(&[("order", "2"), ("order", "0")]), |_, order| order != 1),
             (filter(&[("unit", "U2"), ("unit", "U0")]), |unit, _| unit != 1),
             (filter(&[("unit", "U1"), ("order", "0"), ("order", "2")]), |unit, order| unit == 1 && order != 1),
         ];
