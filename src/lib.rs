@@ -18,6 +18,7 @@ pub mod protocol;
 pub mod regions;
 pub mod rules;
 pub mod telemetry;
+pub mod tether;
 pub mod world;
 
 pub mod ask;

@@ -4,15 +4,16 @@
 //! node's death by the end of the stream, and ends too. It reads the log, and never writes it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::iter;
+use std::net::{Shutdown, TcpStream};
 use std::num::NonZero;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+use std::{io, iter};
 
 use anyhow::{Context, bail};
 use dataflows::calendar::Hour;
@@ -27,6 +28,7 @@ use crate::log::{self, Position, Reader};
 use crate::mesh::hand;
 use crate::protocol::{self, Command, Report, Seat};
 use crate::rules::Rules;
+use crate::tether;
 use crate::views::{Held, Updates};
 
 /// Events handed to a timely worker at once.
@@ -56,6 +58,8 @@ pub fn run() -> anyhow::Result<()> {
     let Some(Command::Start { data, adopted, workers, rules, first, seat }) = start else {
         bail!("the worker is started by a node, not by hand: otklik serve");
     };
+    let others = seat.as_ref().map_or(0, |seat| seat.processes - 1);
+    let sockets = exchange(others).context("cannot take over the sockets of the node")?;
     let reports = Arc::new(Mutex::new(node.try_clone().context("cannot share the socket")?));
     beat(Arc::clone(&reports));
     let apart_from = seat.as_ref().map_or(Epoch::MAX, |seat| seat.until);
@@ -64,7 +68,7 @@ pub fn run() -> anyhow::Result<()> {
         breaks.iter().copied().filter(|at| first.is_none_or(|first| *at >= first)).collect();
     let begun = match seat {
         None => begin(&data, workers, &rules, &reports)?,
-        Some(seat) => join(seat, &data, adopted, workers, &rules)?,
+        Some(seat) => join(seat, sockets, &data, adopted, workers, &rules)?,
     };
     // A checkpoint may be of a later epoch; then it is that one that is reported first.
     let open = begun.checkpoint.as_ref().map_or(0, |(_, head)| head.epoch);
@@ -125,6 +129,34 @@ fn beat(reports: Arc<Mutex<UnixStream>>) {
     });
 }
 
+/// Gives the node what it notices the worker's end by, and takes what the node gives: connections to
+/// so many others, and what tells of its own end.
+fn exchange(others: usize) -> anyhow::Result<Vec<TcpStream>> {
+    let stdout = UnixStream::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    hand::send(&stdout, tether::tie()?)?;
+    let mut given = hand::receive(&stdout)?;
+    if given.len() < others {
+        bail!("{} sockets came, not {others}", given.len());
+    }
+    let ends = given.split_off(others);
+    let sockets: Vec<_> = given.into_iter().map(TcpStream::from).collect();
+    let to_others = sockets.iter().map(TcpStream::try_clone).collect::<io::Result<Vec<_>>>()?;
+    thread::spawn(move || share_fate(&ends, &to_others));
+    Ok(sockets)
+}
+
+/// Where the node or a worker of another node is no more, nothing is computed any more: ends, and
+/// lets the others know before its memory is free.
+fn share_fate(ends: &[OwnedFd], to_others: &[TcpStream]) {
+    let connections = to_others.iter().map(AsFd::as_fd);
+    tether::wait(&ends.iter().map(AsFd::as_fd).chain(connections).collect::<Vec<_>>());
+    for socket in to_others {
+        // One that is closed already says so too.
+        let _ = socket.shutdown(Shutdown::Both);
+    }
+    std::process::exit(0);
+}
+
 /// A dataflow, and where the logs go on after what it holds.
 struct Begun {
     logs: Vec<Log>,
@@ -171,14 +203,12 @@ fn begin(
 /// Begins with nothing, as one of the workers of a cluster.
 fn join(
     seat: Seat,
+    sockets: Vec<TcpStream>,
     data: &Path,
     adopted: Vec<(PathBuf, Position)>,
     workers: usize,
     rules: &Rules,
 ) -> anyhow::Result<Begun> {
-    let stdout = std::io::stdout().as_fd().try_clone_to_owned()?;
-    let sockets = hand::receive(&UnixStream::from(stdout), seat.processes - 1)
-        .context("cannot take over the sockets of the cluster")?;
     let mut sockets: Vec<_> = sockets.into_iter().map(Some).collect();
     sockets.insert(seat.process, None);
     let (feed, results) = engine::join(seat.process, sockets, workers, rules)?;

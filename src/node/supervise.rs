@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, BufReader};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command as Process, Stdio};
+use std::process::{Child, Command as Process};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,6 +30,7 @@ use crate::config::{Config, Worker};
 use crate::log::Position;
 use crate::mesh::{Generation, Mesh, hand};
 use crate::protocol::{self, Command, Report, Seat};
+use crate::tether;
 use crate::views::{Served, Snapshot, Updates};
 
 /// The first wait before a worker is started again; each time after doubles it.
@@ -396,31 +397,28 @@ impl Supervisor {
         goes_on: Option<Epoch>,
     ) -> io::Result<String> {
         let (ours, theirs) = UnixStream::pair()?;
-        // The other way out of the worker: the way in for its connections to the others.
+        // The other way out of the worker: for its connections to the others, and what each of us
+        // notices by that the other is no more.
         let (handing, taking) = UnixStream::pair()?;
-        let stdout = match generation {
-            Some(_) => Stdio::from(OwnedFd::from(taking)),
-            None => Stdio::null(),
-        };
         // A group of its own, so that Ctrl-C in a terminal reaches the node only, and in order.
         let mut child = Process::new(post.program)
             .arg("worker")
             .stdin(OwnedFd::from(theirs))
-            .stdout(stdout)
+            .stdout(OwnedFd::from(taking))
             .process_group(0)
             .spawn()?;
         info!("worker {} computes from the log", child.id());
         let number = generation.as_ref().map_or(0, |generation| generation.number);
-        let seat = match generation {
-            Some(Generation { seat, sockets, .. }) => {
-                // Without them it ends by itself, and is replaced.
-                if let Err(error) = hand::send(&handing, &sockets) {
-                    error!("the worker does not get its connections: {error}");
-                }
-                Some(seat)
-            }
-            None => None,
+        let (seat, sockets) = match generation {
+            Some(Generation { seat, sockets, .. }) => (Some(seat), sockets),
+            None => (None, Vec::new()),
         };
+        // Without them it ends by itself, and is replaced.
+        let given = sockets.iter().map(AsFd::as_fd).chain(tether::ends().iter().map(AsFd::as_fd));
+        if let Err(error) = hand::send(&handing, given) {
+            error!("the worker does not get its connections: {error}");
+        }
+        drop(sockets);
         if let Some(mesh) = post.mesh {
             mesh.started(number);
         }
@@ -443,14 +441,27 @@ impl Supervisor {
                     Ok(()) => "it closed the connection".to_owned(),
                     Err(error) => format!("the connection failed: {error}"),
                 };
-                self.lock().lost = Some(lost);
+                self.lock().lost.get_or_insert(lost);
                 self.changed.notify_all();
+            });
+            scope.spawn(|| {
+                let ends = hand::receive(&handing).unwrap_or_default();
+                if ends.len() == tether::ENDS {
+                    tether::wait(&ends);
+                    self.worker_is_no_more();
+                }
             });
             let told = self.tell(&ours, post, seat, number);
             let reason = told.unwrap_or_else(|error| format!("it cannot be told: {error}"));
-            // Ends the listener, whoever else may hold the other end.
+            // Before its memory is free, which may take long.
+            info!("worker {} is no more: {reason}", child.id());
+            if let Some(mesh) = post.mesh {
+                mesh.ended(number, &reason);
+            }
+            // Ends who listens, whoever else may hold the other ends.
             end(&mut child);
             let _ = ours.shutdown(Shutdown::Both);
+            let _ = handing.shutdown(Shutdown::Both);
             reason
         });
         let status = child.wait()?;
@@ -553,6 +564,16 @@ impl Supervisor {
             }
             let wait = silence_max.saturating_sub(silence).min(hang_max.saturating_sub(hang));
             state = self.wait(state, wait.max(RESTART));
+        }
+    }
+
+    /// It has ended, perhaps without having closed its connection yet. Where it was told to, the
+    /// connection tells.
+    fn worker_is_no_more(&self) {
+        let mut state = self.lock();
+        if !state.stopping {
+            state.lost.get_or_insert_with(|| "it has ended".to_owned());
+            self.changed.notify_all();
         }
     }
 

@@ -148,7 +148,7 @@ impl What {
 /// Milliseconds.
 #[derive(Debug)]
 struct Times {
-    /// Until the generation was over.
+    /// Until a node said that something is no more, or the generation over.
     noticed: Histogram<u64>,
     /// From the last change for the better until all nodes serve what came after.
     current: Histogram<u64>,
@@ -207,7 +207,8 @@ fn asked(name: &str, otherwise: u64) -> u64 {
 fn noticed(cluster: &Cluster, since: Timestamp) -> Option<Timestamp> {
     let texts: Vec<String> = (0..NODES).map(|node| cluster.said(node)).collect();
     let lines = texts.iter().flat_map(|text| text.lines());
-    let over = lines.filter(|line| line.contains("is over:") || line.contains("is gone"));
+    let says = ["is over:", "is gone", "is no more:"];
+    let over = lines.filter(|line| says.iter().any(|words| line.contains(words)));
     let at = over.filter_map(|line| line.split_whitespace().next()?.parse::<Timestamp>().ok());
     at.filter(|at| *at >= since).min()
 }
