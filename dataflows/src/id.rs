@@ -38,6 +38,8 @@ thread_local! {
     /// The texts this thread has met: the lock is taken once per thread and text, not per event.
     static SEEN: RefCell<HashMap<&'static str, Id, foldhash::fast::RandomState>> =
         RefCell::default();
+    /// Set while this thread reads or writes ids as numbers: what they stand for where it reads.
+    static NUMBERED: RefCell<Option<Vec<Id>>> = const { RefCell::new(None) };
 }
 
 impl Id {
@@ -107,6 +109,13 @@ impl Id {
             ranks[id.number() as usize] = rank;
         }
         ranks
+    }
+
+    /// The texts of all ids there are, in the order of the ids.
+    pub fn texts() -> Vec<&'static str> {
+        let count =
+            INDEX.lock().expect("interning does not panic").as_ref().map_or(0, HashMap::len);
+        (1..=count as u32).map(|number| Id::of_number(number).text()).collect()
     }
 
     fn entry(self) -> &'static Entry {
@@ -208,9 +217,21 @@ impl fmt::Display for Id {
     }
 }
 
+/// Does something during which ids are written, and read, as numbers instead of texts: as the places
+/// in [`Id::texts`] at the time of writing, of which `ids` are what they stand for at that of reading.
+pub fn numbered<T>(ids: &mut Vec<Id>, work: impl FnOnce() -> T) -> T {
+    NUMBERED.set(Some(std::mem::take(ids)));
+    let done = work();
+    *ids = NUMBERED.take().expect("set above");
+    done
+}
+
 impl Serialize for Id {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.text())
+        match NUMBERED.with_borrow(Option::is_some) {
+            true => serializer.serialize_u32(self.number() - 1),
+            false => serializer.serialize_str(self.text()),
+        }
     }
 }
 
@@ -226,7 +247,12 @@ impl<'de> Deserialize<'de> for Id {
                 Ok(Id::of(text))
             }
         }
-        deserializer.deserialize_str(Text)
+        if NUMBERED.with_borrow(Option::is_none) {
+            return deserializer.deserialize_str(Text);
+        }
+        let number = u32::deserialize(deserializer)? as usize;
+        let id = NUMBERED.with_borrow(|ids| ids.as_ref()?.get(number).copied());
+        id.ok_or_else(|| serde::de::Error::custom("there is no id of that number"))
     }
 }
 

@@ -250,7 +250,7 @@ impl Places {
             self.correct(reference, &mut changes);
         }
         let side = |ratings: &Ratings| ratings.electronic();
-        rated.sort_unstable_by_key(|(place, day, ratings, _)| (*place, side(ratings), *day));
+        rated.sort_by_key(|(place, day, ratings, _)| (*place, side(ratings), *day));
         for of_place in rated.chunk_by(|a, b| (a.0, side(&a.2)) == (b.0, side(&b.2))) {
             self.rate(of_place, &mut changes);
         }

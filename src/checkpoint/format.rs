@@ -9,6 +9,7 @@ use std::path::Path;
 use bincode::Options as _;
 use dataflows::calendar::Hour;
 use dataflows::domain::{Epoch, Message, Record, Reference};
+use dataflows::id::{Id, numbered};
 use dataflows::records::Outcome;
 use dataflows::views::Row;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ use crate::log::Position;
 use crate::views::digest::Digest;
 
 const MAGIC: [u8; 8] = *b"otklikcp";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Bytes of a block before its payload.
 const BLOCK_HEADER_BYTES: usize = 16;
 /// A block unpacks to at most so many bytes: bounds the memory of a reader.
@@ -55,6 +56,8 @@ pub struct Head {
 pub enum Part {
     /// The first block.
     Head(Box<Head>),
+    /// The texts of ids, which all that follows has as numbers from 0.
+    Ids(Vec<String>),
     /// The rows of `survey_sample` and `survey_lists`.
     Drawn(Vec<Row>),
     /// Ids of closed records, as a serialised `RoaringTreemap`, cut into pieces.
@@ -99,9 +102,10 @@ impl<W: Write> Blocks<W> {
     /// Adds a block.
     pub fn push(&mut self, part: &Part) -> io::Result<()> {
         self.plain.clear();
-        bincode::DefaultOptions::new()
-            .serialize_into(&mut self.plain, part)
-            .map_err(io::Error::other)?;
+        let written = numbered(&mut Vec::new(), || {
+            bincode::DefaultOptions::new().serialize_into(&mut self.plain, part)
+        });
+        written.map_err(io::Error::other)?;
         let plain = u32::try_from(self.plain.len()).map_err(io::Error::other)?;
         assert!(plain <= BLOCK_BYTES_MAX, "parts are cut small");
         let packed = zstd::bulk::compress(&self.plain, LEVEL)?;
@@ -141,6 +145,7 @@ pub struct Checkpoint<R> {
     byte: u64,
     ended: bool,
     packed: Vec<u8>,
+    ids: Vec<Id>,
 }
 
 impl Checkpoint<BufReader<File>> {
@@ -178,27 +183,34 @@ impl<R: Read> Checkpoint<R> {
         if found != FORMAT {
             return Err(CheckpointError::Format { found });
         }
-        let (byte, packed) = (label.len() as u64, Vec::new());
-        let mut checkpoint = Checkpoint { input, block: 0, byte, ended: false, packed };
+        let (byte, packed, ids) = (label.len() as u64, Vec::new(), Vec::new());
+        let mut checkpoint = Checkpoint { input, block: 0, byte, ended: false, packed, ids };
         match checkpoint.next_part()? {
             Some(Part::Head(head)) => Ok((*head, checkpoint)),
             _ => Err(checkpoint.corrupt("it is not the head")),
         }
     }
 
-    /// The next part; `None` after the last, when every byte of the file has been checked.
+    /// The next part, but for the texts of ids, which it keeps; `None` after the last, when every byte
+    /// of the file has been checked.
     ///
     /// # Errors
     /// [`CheckpointError`].
     pub fn next_part(&mut self) -> Result<Option<Part>, CheckpointError> {
-        let Some(plain) = self.block()? else { return Ok(None) };
-        let unpacked = zstd::bulk::decompress(&self.packed, plain as usize)
-            .map_err(|_| self.corrupt("it does not unpack"))?;
-        if unpacked.len() != plain as usize {
-            return Err(self.corrupt("it unpacks to another length"));
+        while let Some(plain) = self.block()? {
+            let unpacked = zstd::bulk::decompress(&self.packed, plain as usize)
+                .map_err(|_| self.corrupt("it does not unpack"))?;
+            if unpacked.len() != plain as usize {
+                return Err(self.corrupt("it unpacks to another length"));
+            }
+            let options = bincode::DefaultOptions::new().with_limit(u64::from(BLOCK_BYTES_MAX));
+            let part = numbered(&mut self.ids, || options.deserialize(&unpacked));
+            match part.map_err(|_| self.corrupt("it is no part"))? {
+                Part::Ids(texts) => self.ids.extend(texts.iter().map(|text| Id::of(text))),
+                part => return Ok(Some(part)),
+            }
         }
-        let options = bincode::DefaultOptions::new().with_limit(u64::from(BLOCK_BYTES_MAX));
-        options.deserialize(&unpacked).map(Some).map_err(|_| self.corrupt("it is no part"))
+        Ok(None)
     }
 
     /// Bytes of the file read so far.

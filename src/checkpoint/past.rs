@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use dataflows::domain::{Input, Message, Record, Reference, ReferenceKey};
+use dataflows::id::Id;
 use dataflows::ledger::{self, Horizon, Ledger};
 use dataflows::records::{Outcome, closed, is_rating, outcomes};
 use dataflows::views::Row;
@@ -74,7 +75,7 @@ impl Past {
         let mut open = Vec::new();
         while let Some(part) = parts.next_part()? {
             match part {
-                Part::Head(_) | Part::Drawn(_) => {}
+                Part::Head(_) | Part::Ids(_) | Part::Drawn(_) => {}
                 Part::Closed(mut piece) => ids.append(&mut piece),
                 Part::References(rows) => {
                     past.references.extend(rows.into_iter().map(|row| (row.key(), row)));
@@ -175,6 +176,9 @@ impl Past {
         self.head.latest = self.horizon.latest();
         let mut blocks = Blocks::begin(out)?;
         blocks.push(&Part::Head(Box::new(self.head.clone())))?;
+        for texts in Id::texts().chunks(BLOCK_ITEMS) {
+            blocks.push(&Part::Ids(texts.iter().map(|text| (*text).to_owned()).collect()))?;
+        }
         for rows in drawn.chunks(BLOCK_ITEMS) {
             blocks.push(&Part::Drawn(rows.to_vec()))?;
         }
@@ -197,7 +201,9 @@ impl Past {
             }
         }
         blocks.push(&Part::Open(open))?;
-        let settled: Vec<(Outcome, i64)> = self.settled.iter().map(|(o, n)| (*o, *n)).collect();
+        // Whoever takes it in goes from place to place.
+        let mut settled: Vec<(Outcome, i64)> = self.settled.iter().map(|(o, n)| (*o, *n)).collect();
+        settled.sort_unstable();
         for outcomes in settled.chunks(BLOCK_ITEMS) {
             blocks.push(&Part::Settled(outcomes.to_vec()))?;
         }

@@ -85,7 +85,7 @@ pub fn restore(
                 let outcomes = outcomes.into_iter().map(|(outcome, n)| (outcome, n as isize));
                 feed.batch(turn, Batch::Settled(outcomes.collect()));
             }
-            Part::Head(_) | Part::Drawn(_) | Part::Closed(_) => {}
+            Part::Head(_) | Part::Ids(_) | Part::Drawn(_) | Part::Closed(_) => {}
         }
         progress(head.epoch, parts.position());
         next = parts.next_part()?;
