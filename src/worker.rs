@@ -133,7 +133,7 @@ fn beat(reports: Arc<Mutex<UnixStream>>) {
 /// so many others, and what tells of its own end.
 fn exchange(others: usize) -> anyhow::Result<Vec<TcpStream>> {
     let stdout = UnixStream::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-    hand::send(&stdout, tether::tie()?)?;
+    hand::send(&stdout, tether::tie())?;
     let mut given = hand::receive(&stdout)?;
     if given.len() < others {
         bail!("{} sockets came, not {others}", given.len());

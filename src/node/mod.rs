@@ -107,7 +107,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let flags = Flags { listen, data, workers, hosts, process };
     let config = Config::load(config.as_deref(), std::env::vars(), flags)?;
     let program = std::env::current_exe().context("cannot find the program's own file")?;
-    tether::tie().context("cannot start threads")?;
+    tether::tie();
     allow_files();
     let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
     let ended = runtime.block_on(async {

@@ -1,9 +1,6 @@
 //! Checkpoints of a running node: made beside it, begun with after a death, passed over if damaged.
 
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use dataflows::calendar::Hour;
 use otklik::chain::Chain;
@@ -15,7 +12,7 @@ use otklik::rules::Rules;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::fixture::{Node, SMS, config};
+use super::fixture::{Node, SMS, config, worker_by_hand};
 
 /// A node that makes a checkpoint whenever something has come.
 async fn node(data: &Path, change: impl FnOnce(&mut Config)) -> Node {
@@ -129,12 +126,7 @@ fn chain(data: &Path, workers: usize, end: Position) -> Chain {
     while let Some(frame) = log.next_frame(end).expect("sound") {
         hours.extend(frame.hours().map(|hour| (frame.epoch, hour.expect("sound"))));
     }
-    let (ours, theirs) = UnixStream::pair().expect("a socket");
-    let mut worker = Command::new(env!("CARGO_BIN_EXE_otklik"))
-        .arg("worker")
-        .stdin(OwnedFd::from(theirs))
-        .spawn()
-        .expect("the program starts");
+    let (mut worker, ours, _handing) = worker_by_hand();
     let tell = |command| protocol::send(&mut &ours, &command).expect("it listens");
     let (rules, data) = (Rules::default(), data.to_owned());
     tell(Tell::Start { data, adopted: vec![], workers, rules, first: None, seat: None });

@@ -1,9 +1,13 @@
 //! A node on a free port with a data directory that goes away, and a client.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 
 use otklik::config::Config;
 use otklik::log::Whole;
+use otklik::mesh::hand;
 use otklik::node::{Running, start};
 use reqwest::{Body, Client, RequestBuilder, StatusCode};
 use serde_json::Value;
@@ -124,4 +128,19 @@ pub fn logged(data: &Path) -> usize {
         count += frame.events().filter(|event| is_sms(event.as_ref().expect("an event"))).count();
     }
     count
+}
+
+/// A worker without a node, what it is told and speaks over, and what it hands its own files over.
+pub fn worker_by_hand() -> (Child, UnixStream, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().expect("a socket");
+    let (handing, taking) = UnixStream::pair().expect("a socket");
+    let no_sockets: [&UnixStream; 0] = [];
+    hand::send(&handing, no_sockets).expect("it is open");
+    let worker = Command::new(env!("CARGO_BIN_EXE_otklik"))
+        .arg("worker")
+        .stdin(OwnedFd::from(theirs))
+        .stdout(OwnedFd::from(taking))
+        .spawn()
+        .expect("the program starts");
+    (worker, ours, handing)
 }

@@ -1,8 +1,6 @@
 //! `otklik serve` as a process: its exit codes, its signals, and its sudden death.
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +12,7 @@ use otklik::rules::Rules;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::fixture::{SMS, logged};
+use super::fixture::{SMS, logged, worker_by_hand};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_otklik");
 
@@ -134,12 +132,7 @@ fn a_worker_that_reads_for_long_ends_with_its_node() {
     }
     let end = log.position();
     log.close().expect("room");
-    let (ours, theirs) = UnixStream::pair().expect("a socket");
-    let mut worker = Command::new(PROGRAM)
-        .arg("worker")
-        .stdin(OwnedFd::from(theirs))
-        .spawn()
-        .expect("the program starts");
+    let (mut worker, ours, _handing) = worker_by_hand();
     let tell = |command| protocol::send(&mut &ours, &command).expect("it listens");
     let (data, rules) = (directory.path().to_owned(), Rules::default());
     tell(Tell::Start { data, adopted: vec![], workers: 1, rules, first: None, seat: None });
