@@ -52,10 +52,9 @@ fn hold() -> io::Result<OwnedFd> {
     let (done, is_done) = mpsc::channel();
     thread::Builder::new().name("tether".to_owned()).spawn(move || {
         let unshared = unshare(CloneFlags::CLONE_FILES);
-        let is_apart = unshared.is_ok();
         // From now on its copy of the end is nobody's, and open until it ends.
-        let _ = done.send(unshared);
-        while is_apart {
+        let (Ok(()), Ok(())) = (unshared, done.send(unshared)) else { return };
+        loop {
             thread::park();
         }
     })?;
