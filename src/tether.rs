@@ -15,6 +15,7 @@ use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::retry_on_intr;
 use tracing::info;
 
 /// Threads that hold an end.
@@ -39,11 +40,16 @@ pub fn ends() -> &'static [OwnedFd] {
     TIED.get().map_or(&[], Vec::as_slice)
 }
 
-/// Waits until a process that gave these ends is no more; for ever if there are none.
-pub fn wait<E: AsFd>(ends: &[E]) {
+/// Waits until one of these is closed on the other side, and yields its place; for ever if there are
+/// none.
+pub fn wait<E: AsFd>(ends: &[E]) -> usize {
     let mut polled: Vec<_> = ends.iter().map(|end| PollFd::new(end, PollFlags::RDHUP)).collect();
-    // It may be disturbed by a signal.
-    while poll(&mut polled, None).is_err() || polled.iter().all(|end| end.revents().is_empty()) {}
+    loop {
+        retry_on_intr(|| poll(&mut polled, None)).expect("what is open can be waited for");
+        if let Some(closed) = polled.iter().position(|end| !end.revents().is_empty()) {
+            return closed;
+        }
+    }
 }
 
 /// One end, the other of which a thread has for itself.
@@ -85,7 +91,7 @@ mod tests {
             thread::sleep(Duration::from_millis(50));
             drop(other);
         });
-        wait(&[held.as_fd(), end.as_fd()]);
+        assert_eq!(wait(&[held.as_fd(), end.as_fd()]), 1);
         assert!(began.elapsed() >= Duration::from_millis(50));
     }
 

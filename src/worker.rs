@@ -149,12 +149,18 @@ fn exchange(others: usize) -> anyhow::Result<Vec<TcpStream>> {
 /// lets the others know before its memory is free.
 fn share_fate(ends: &[OwnedFd], to_others: &[TcpStream]) {
     let connections = to_others.iter().map(AsFd::as_fd);
-    tether::wait(&ends.iter().map(AsFd::as_fd).chain(connections).collect::<Vec<_>>());
+    let closed = tether::wait(&ends.iter().map(AsFd::as_fd).chain(connections).collect::<Vec<_>>());
     for socket in to_others {
         // One that is closed already says so too.
         let _ = socket.shutdown(Shutdown::Both);
     }
-    std::process::exit(0);
+    if closed < ends.len() {
+        std::process::exit(0);
+    }
+    eprintln!(
+        "otklik: the connection to another node's worker is closed, and this one ends with it"
+    );
+    std::process::exit(1);
 }
 
 /// A dataflow, and where the logs go on after what it holds.

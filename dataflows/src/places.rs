@@ -250,6 +250,7 @@ impl Places {
             self.correct(reference, &mut changes);
         }
         let side = |ratings: &Ratings| ratings.electronic();
+        // Stable, because that makes use of order: what a checkpoint has settled comes place by place.
         rated.sort_by_key(|(place, day, ratings, _)| (*place, side(ratings), *day));
         for of_place in rated.chunk_by(|a, b| (a.0, side(&a.2)) == (b.0, side(&b.2))) {
             self.rate(of_place, &mut changes);

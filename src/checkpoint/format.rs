@@ -19,7 +19,8 @@ use crate::log::Position;
 use crate::views::digest::Digest;
 
 const MAGIC: [u8; 8] = *b"otklikcp";
-const FORMAT: u32 = 2;
+/// What this program writes, and all that it reads.
+pub const FORMAT: u32 = 2;
 /// Bytes of a block before its payload.
 const BLOCK_HEADER_BYTES: usize = 16;
 /// A block unpacks to at most so many bytes: bounds the memory of a reader.
@@ -197,20 +198,22 @@ impl<R: Read> Checkpoint<R> {
     /// # Errors
     /// [`CheckpointError`].
     pub fn next_part(&mut self) -> Result<Option<Part>, CheckpointError> {
-        while let Some(plain) = self.block()? {
+        loop {
+            let (block, byte) = (self.block, self.byte);
+            let corrupt = |what| CheckpointError::Block { block, byte, what };
+            let Some(plain) = self.block()? else { return Ok(None) };
             let unpacked = zstd::bulk::decompress(&self.packed, plain as usize)
-                .map_err(|_| self.corrupt("it does not unpack"))?;
+                .map_err(|_| corrupt("it does not unpack"))?;
             if unpacked.len() != plain as usize {
-                return Err(self.corrupt("it unpacks to another length"));
+                return Err(corrupt("it unpacks to another length"));
             }
             let options = bincode::DefaultOptions::new().with_limit(u64::from(BLOCK_BYTES_MAX));
             let part = numbered(&mut self.ids, || options.deserialize(&unpacked));
-            match part.map_err(|_| self.corrupt("it is no part"))? {
+            match part.map_err(|_| corrupt("it is no part"))? {
                 Part::Ids(texts) => self.ids.extend(texts.iter().map(|text| Id::of(text))),
                 part => return Ok(Some(part)),
             }
         }
-        Ok(None)
     }
 
     /// Bytes of the file read so far.
@@ -310,6 +313,28 @@ mod tests {
         assert_eq!(read, head());
         let settled = Part::Settled(vec![(Outcome::Accepted, 12)]);
         assert_eq!(parts, [Part::Closed((0..200).collect()), settled]);
+    }
+
+    /// The reader may be another process, in which a text has another number.
+    #[test]
+    fn an_id_is_a_number_that_stands_for_its_text_in_the_file() {
+        let id = Id::of("of the writer");
+        let settled = |id| Part::Settled(vec![(Outcome::Fact(id), 1)]);
+        let read = |texts: Vec<&str>| {
+            let mut blocks = Blocks::begin(Vec::new()).expect("memory");
+            blocks.push(&Part::Head(Box::new(head()))).expect("memory");
+            let texts = texts.into_iter().map(str::to_owned).collect();
+            blocks.push(&Part::Ids(texts)).expect("memory");
+            blocks.push(&settled(id)).expect("memory");
+            parts(&blocks.end().expect("memory")).map(|(_, parts)| parts)
+        };
+        let mut texts = Id::texts();
+        assert_eq!(read(texts.clone()).expect("whole"), [settled(id)]);
+        let place = texts.iter().position(|text| *text == id.text()).expect("it is there");
+        texts[place] = "of the reader";
+        assert_eq!(read(texts.clone()).expect("whole"), [settled(Id::of("of the reader"))]);
+        texts.truncate(place);
+        assert!(matches!(read(texts), Err(CheckpointError::Block { block: 2, .. })));
     }
 
     /// Every bit of it, and every place where it may break off.

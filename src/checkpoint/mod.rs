@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use dataflows::domain::Epoch;
 use tracing::warn;
 
-pub use format::{Checkpoint, CheckpointError, Head, Part};
+pub use format::{Checkpoint, CheckpointError, FORMAT, Head, Part};
 pub use restore::{Restored, restore};
 pub use write::{Order, Written, make, run};
 

@@ -364,6 +364,7 @@ impl Supervisor {
                 return;
             }
             let reason = outcome.unwrap_or_else(|error| format!("it cannot be started: {error}"));
+            // Once more, now that it is known how, and if it was not even started.
             if let (Some(mesh), Some(number)) = (post.mesh, number) {
                 mesh.ended(number, &reason);
             }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use otklik::checkpoint::Checkpoint;
+use otklik::checkpoint::{Checkpoint, CheckpointError, FORMAT};
 use otklik::event::Event;
 use otklik::log::{Options, ReadError, Whole, Writer, inspect};
 use tempfile::TempDir;
@@ -85,21 +85,39 @@ pub fn packed(bytes: &[u8]) {
     open_every_way(data.path());
 }
 
-/// A checkpoint; and the same bytes as its first block, packed and with a checksum that fits.
+/// A checkpoint; and the same bytes as a block, packed and with a checksum that fits: as its head, and
+/// as what comes after a head and a text of an id.
 pub fn checkpoint(bytes: &[u8]) {
     let read = |bytes: &[u8]| {
-        if let Ok((_, mut rest)) = Checkpoint::read(bytes) {
-            while let Ok(Some(_)) = rest.next_part() {}
-        }
+        let mut rest = Checkpoint::read(bytes)?.1;
+        while rest.next_part()?.is_some() {}
+        Ok::<(), CheckpointError>(())
     };
-    read(bytes);
-    let packed = zstd::bulk::compress(bytes, 1).expect("memory");
-    let words = [0, packed.len() as u32, bytes.len() as u32].map(u32::to_le_bytes).concat();
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&words);
-    hasher.update(&packed);
-    let checksum = hasher.finalize().to_le_bytes();
-    read(&[b"otklikcp\x01\0\0\0", &words[..], &checksum, &packed].concat());
+    let _ = read(bytes);
+    let _ = read(&blocks(&[bytes]));
+    let head = include_bytes!("../../fuzz/corpus/checkpoint/head");
+    // Of the second kind, one text, of one byte.
+    let before: [&[u8]; 2] = [head, &[1, 1, 1, b'U']];
+    read(&blocks(&before)).expect("they are sound");
+    let _ = read(&blocks(&[before[0], before[1], bytes]));
+}
+
+/// A checkpoint of these blocks.
+fn blocks(plain: &[&[u8]]) -> Vec<u8> {
+    let mut out = [&b"otklikcp"[..], &FORMAT.to_le_bytes()].concat();
+    let mut block = |words: [u32; 3], packed: &[u8]| {
+        let words = words.map(u32::to_le_bytes).concat();
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&words);
+        hasher.update(packed);
+        out.extend([&words[..], &hasher.finalize().to_le_bytes(), packed].concat());
+    };
+    for (number, plain) in (0..).zip(plain) {
+        let packed = zstd::bulk::compress(plain, 1).expect("memory");
+        block([number, packed.len() as u32, plain.len() as u32], &packed);
+    }
+    block([plain.len() as u32, u32::MAX, plain.len() as u32], &[]);
+    out
 }
 
 /// A line of a manifest.
