@@ -53,7 +53,7 @@ pub struct ChangeSet {
     by_column: Mutex<BTreeMap<(View, usize), Arc<ByValue>>>,
 }
 
-/// Which of the changes of a view have a value in a column, before or after: by [`Cell::mark`], each
+/// Which of the changes of a view have a value in a column, before or after: by [`Cell::mark`](super::cell::Cell::mark), each
 /// ascending. Values may share a mark.
 pub type ByValue = HashMap<u64, Vec<u32>>;
 
