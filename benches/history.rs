@@ -275,7 +275,12 @@ fn sizes(checkpoint: &Path, horizon: u32) -> (usize, usize) {
                     open.insert(*record);
                 }
             }
-            Part::Settled(settled) => outcomes.extend(settled.into_iter().map(|(o, _)| o)),
+            Part::Rated(places) => {
+                for (place, rated) in places {
+                    let days = rated.cells.iter().map(|(day, electronic, _)| (day, electronic));
+                    cells.extend(days.map(|(day, electronic)| (place, day, electronic)));
+                }
+            }
             _ => {}
         }
         cells.extend(outcomes.drain(..).filter_map(|outcome| match outcome {

@@ -6,21 +6,23 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::num::NonZero;
 use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+use std::{io, iter};
 
 use dataflows::ask::{Answer, Ask};
 use dataflows::calendar::Hour;
-use dataflows::domain::{Epoch, Input, Turn};
+use dataflows::cells::Rated;
+use dataflows::domain::{Epoch, Input, Place, Turn};
 use dataflows::epochs::{Rows, per_epoch};
 use dataflows::graph::{self, Base, Inputs};
 use dataflows::places::Places;
 use dataflows::records::Outcome;
-use dataflows::views::{Key, Row};
+use dataflows::views::{Key, Ranks, Row};
 use differential_dataflow::AsCollection;
 use differential_dataflow::consolidation::consolidate;
 use timely::communication::allocator::ProcessBuilder;
@@ -49,6 +51,8 @@ pub enum Batch {
     Inputs(Vec<Input>),
     /// What closed records came to, and how often.
     Settled(Vec<(Outcome, isize)>),
+    /// What the ratings of closed records come to, place by place.
+    Rated(Vec<(Place, Rated)>),
     /// Messages were received up to this moment, microseconds since 1970.
     Seen(i64),
 }
@@ -300,6 +304,11 @@ impl Driver<'_> {
                     inputs.settle(outcome, count);
                 }
             }
+            Batch::Rated(places) => {
+                for (place, rated) in places {
+                    inputs.settle_at(place, rated);
+                }
+            }
             Batch::Seen(received) => inputs.saw(received),
         }
     }
@@ -357,8 +366,11 @@ impl Results {
         while let Ok(said) = self.said.recv() {
             match said {
                 Said::Rows(rows) => {
-                    for (row, epoch, diff) in rows {
-                        self.open.entry(epoch).or_default().push((row, diff));
+                    let mut rows = rows.into_iter().peekable();
+                    while let Some(epoch) = rows.peek().map(|(_, epoch, _)| *epoch) {
+                        let of_epoch = iter::from_fn(|| rows.next_if(|(_, of, _)| *of == epoch));
+                        let of_epoch = of_epoch.map(|(row, _, diff)| (row, diff));
+                        self.open.entry(epoch).or_default().extend(of_epoch);
                     }
                 }
                 Said::Upper(worker, upper) => {
@@ -394,17 +406,42 @@ impl Results {
     }
 }
 
-/// Consolidates rows of which a key has few, such that those of a key are beside each other. They are
-/// brought together by a number for each key, which costs a fraction of comparing whole rows.
-pub fn consolidate_by_key<R: Ord>(rows: &mut Vec<(R, isize)>, key: impl Fn(&R) -> Key) {
-    let marked = rows.drain(..).map(|(row, diff)| (key(&row).mark(), (row, diff)));
-    let mut marked: Vec<(u64, (R, isize))> = marked.collect();
-    marked.sort_unstable_by_key(|(mark, _)| *mark);
-    let mut marked = marked.into_iter().peekable();
+/// Consolidates rows of which a key has few, such that those of a key are beside each other; of more than
+/// [`Ranks::PAY`] rows, in the order of their keys. They are brought together by a number for each key,
+/// which costs a fraction of comparing whole rows.
+pub fn consolidate_by_key<R: Ord + Send>(rows: &mut Vec<(R, isize)>, key: impl Fn(&R) -> Key) {
+    if rows.len() > Ranks::PAY {
+        let ranks = Ranks::of_all();
+        consolidate_by_number(rows, |row| ranks.of(&key(row)));
+    } else {
+        consolidate_by_number(rows, |row| key(row).mark());
+    }
+}
+
+fn consolidate_by_number<R: Ord + Send, N: Copy + Ord + Send>(
+    rows: &mut Vec<(R, isize)>,
+    number: impl Fn(&R) -> N,
+) {
+    let numbered = rows.drain(..).map(|(row, diff)| (number(&row), (row, diff)));
+    let mut numbered: Vec<(N, (R, isize))> = numbered.collect();
+    if numbered.len() > Ranks::PAY {
+        // The cores sort a share each; what is left is to merge those.
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let share = numbered.len().div_ceil(cores);
+        thread::scope(|scope| {
+            for share in numbered.chunks_mut(share) {
+                scope.spawn(|| share.sort_unstable_by_key(|(number, _)| *number));
+            }
+        });
+        numbered.sort_by_key(|(number, _)| *number);
+    } else {
+        numbered.sort_unstable_by_key(|(number, _)| *number);
+    }
+    let mut numbered = numbered.into_iter().peekable();
     let mut of_key = Vec::new();
-    while let Some((mark, row)) = marked.next() {
+    while let Some((number, row)) = numbered.next() {
         of_key.push(row);
-        while let Some((_, row)) = marked.next_if(|(next, _)| *next == mark) {
+        while let Some((_, row)) = numbered.next_if(|(next, _)| *next == number) {
             of_key.push(row);
         }
         consolidate(&mut of_key);

@@ -3,6 +3,7 @@
 //! The node starts the worker with one end of a socket pair as its standard input, so nobody else
 //! can connect and either side sees at once that the other is gone. Each message is a length
 //! (`u32`, little-endian) and that many bytes of bincode 1.3; the two are always the same build.
+//! In what the worker says ([`Teller`], [`Listener`]) ids are numbers: their texts are told once.
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use bincode::Options;
 use dataflows::ask::{Answer, Ask};
 use dataflows::calendar::Hour;
 use dataflows::domain::Epoch;
+use dataflows::id::{Id, numbered};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,9 @@ use crate::chain::Chain;
 use crate::log::Position;
 use crate::rules::Rules;
 use crate::views::Update;
+
+/// Ids told in one message.
+const IDS_MAX: usize = 1 << 16;
 
 /// Node → worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -130,6 +135,71 @@ pub enum Report {
     },
 }
 
+/// What goes from a [`Teller`] to a [`Listener`].
+#[derive(Serialize, Deserialize)]
+enum Told<R> {
+    /// The texts of the ids that come next in number.
+    Ids(Vec<String>),
+    Report(R),
+}
+
+/// The worker's way to its node.
+#[derive(Debug)]
+pub struct Teller<W> {
+    stream: W,
+    /// So many ids have been told.
+    ids: usize,
+}
+
+impl<W: Write> Teller<W> {
+    /// To one who has been told nothing yet.
+    pub fn new(stream: W) -> Teller<W> {
+        Teller { stream, ids: 0 }
+    }
+
+    /// Writes one message.
+    ///
+    /// # Errors
+    /// As [`send`].
+    pub fn say(&mut self, report: &Report) -> io::Result<()> {
+        let new = Id::texts(self.ids);
+        self.ids += new.len();
+        for texts in new.chunks(IDS_MAX) {
+            let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+            send(&mut self.stream, &Told::<&Report>::Ids(texts))?;
+        }
+        numbered(&mut Vec::new(), || send(&mut self.stream, &Told::Report(report)))
+    }
+}
+
+/// The node's end of that.
+#[derive(Debug)]
+pub struct Listener<R> {
+    stream: R,
+    ids: Vec<Id>,
+}
+
+impl<R: Read> Listener<R> {
+    /// To one who has told nothing yet.
+    pub fn new(stream: R) -> Listener<R> {
+        Listener { stream, ids: Vec::new() }
+    }
+
+    /// Reads one message; `None` where the stream ends before one begins.
+    ///
+    /// # Errors
+    /// As [`receive`].
+    pub fn hear(&mut self) -> io::Result<Option<Report>> {
+        loop {
+            match numbered(&mut self.ids, || receive(&mut self.stream))? {
+                Some(Told::Ids(texts)) => self.ids.extend(texts.iter().map(|text| Id::of(text))),
+                Some(Told::Report(report)) => return Ok(Some(report)),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
 /// Writes one message.
 ///
 /// # Errors
@@ -167,4 +237,41 @@ pub fn receive<M: DeserializeOwned>(stream: &mut impl Read) -> io::Result<Option
         .deserialize(&bytes)
         .map(Some)
         .map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::Held;
+    use dataflows::tally::Value;
+    use dataflows::views::Row;
+
+    /// The text of an id goes once, before what speaks of it first.
+    #[test]
+    fn ids_are_told_once() {
+        let report = |name: &str| {
+            let row = Row::Mfc { unit: Id::of(name), value: Value { k: 1, n: 2 } };
+            Report::Part { changes: vec![Update::Comes(Held::from(row))] }
+        };
+        let name = "A unit of which nobody has spoken before";
+        let mut teller = Teller::new(Vec::new());
+        let mut bytes = Vec::new();
+        for report in [report("U"), report(name), report("U"), report(name), Report::Alive] {
+            teller.say(&report).expect("memory");
+            bytes.append(&mut teller.stream);
+        }
+        let told = bytes.windows(name.len()).filter(|text| *text == name.as_bytes()).count();
+        assert_eq!(told, 1);
+        let mut listener = Listener::new(&bytes[..]);
+        for expected in [report("U"), report(name), report("U"), report(name)] {
+            let heard = listener.hear().expect("as written").expect("there are more");
+            let (Report::Part { changes }, Report::Part { changes: said }) = (heard, expected)
+            else {
+                panic!("only parts were said");
+            };
+            assert_eq!(changes, said);
+        }
+        assert!(matches!(listener.hear(), Ok(Some(Report::Alive))));
+        assert!(matches!(listener.hear(), Ok(None)));
+    }
 }

@@ -3,7 +3,7 @@
 //! It holds nothing that cannot be computed again, so it may die at any moment; it learns of the
 //! node's death by the end of the stream, and ends too. It reads the log, and never writes it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::{Shutdown, TcpStream};
 use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,7 +26,7 @@ use crate::checkpoint::{self, Head, Restored};
 use crate::engine::{self, Batch, Closed, Feed, News, Results, consolidate_by_key};
 use crate::log::{self, Position, Reader};
 use crate::mesh::hand;
-use crate::protocol::{self, Command, Report, Seat};
+use crate::protocol::{self, Command, Report, Seat, Teller};
 use crate::rules::Rules;
 use crate::tether;
 use crate::views::{Held, Updates};
@@ -45,6 +45,9 @@ const BEAT: Duration = Duration::from_secs(1);
 /// How often a restoring worker says how far it is, in bytes.
 const RESTORING_BYTES: u64 = 8 << 20;
 
+/// The node, to be told.
+type Node = Teller<UnixStream>;
+
 /// Runs the hidden command `otklik worker`: standard input is the node's end of a socket pair.
 ///
 /// # Errors
@@ -60,7 +63,8 @@ pub fn run() -> anyhow::Result<()> {
     };
     let others = seat.as_ref().map_or(0, |seat| seat.processes - 1);
     let sockets = exchange(others).context("cannot take over the sockets of the node")?;
-    let reports = Arc::new(Mutex::new(node.try_clone().context("cannot share the socket")?));
+    let to_node = node.try_clone().context("cannot share the socket")?;
+    let reports = Arc::new(Mutex::new(Teller::new(to_node)));
     beat(Arc::clone(&reports));
     let apart_from = seat.as_ref().map_or(Epoch::MAX, |seat| seat.until);
     let breaks = seat.as_ref().map_or(&[][..], |seat| &seat.breaks);
@@ -83,7 +87,7 @@ pub fn run() -> anyhow::Result<()> {
         apart_from,
         known: 0,
         pending: Vec::new(),
-        pending_of: 0,
+        consolidated: 0,
         told: Arc::clone(&told),
         reports: Arc::clone(&reports),
     };
@@ -120,7 +124,7 @@ pub fn run() -> anyhow::Result<()> {
 
 /// Says every second that the process is not stopped, and ends it where nobody is told any more: a
 /// log that is being read may be long, and the next node starts a worker of its own.
-fn beat(reports: Arc<Mutex<UnixStream>>) {
+fn beat(reports: Arc<Mutex<Node>>) {
     thread::spawn(move || {
         while say(&reports, &Report::Alive).is_ok() {
             thread::sleep(BEAT);
@@ -181,7 +185,7 @@ fn begin(
     data: &Path,
     workers: usize,
     rules: &Rules,
-    reports: &Arc<Mutex<UnixStream>>,
+    reports: &Arc<Mutex<Node>>,
 ) -> anyhow::Result<Begun> {
     let chosen = checkpoint::choose(data, log::id(data)?, rules)?;
     let Some((path, _)) = chosen else {
@@ -297,7 +301,7 @@ struct Tail {
     /// Events to be handed over together.
     inputs: Vec<Input>,
     told: Arc<Mutex<Told>>,
-    reports: Arc<Mutex<UnixStream>>,
+    reports: Arc<Mutex<Node>>,
 }
 
 impl Tail {
@@ -451,18 +455,19 @@ struct Reporter {
     apart_from: Epoch,
     /// The last epoch whose rows the node knows.
     known: Epoch,
-    /// How rows have changed since; consolidated, if it is of one epoch.
+    /// How rows have changed since.
     pending: Vec<(Held, isize)>,
-    /// Of how many.
-    pending_of: usize,
+    /// So many of them, from the first, are consolidated.
+    consolidated: usize,
     told: Arc<Mutex<Told>>,
-    reports: Arc<Mutex<UnixStream>>,
+    reports: Arc<Mutex<Node>>,
 }
 
 impl Reporter {
     /// Reports what is owed, and in a cluster every epoch that all processes compute by itself.
     fn report(mut self, mut results: Results) -> anyhow::Result<()> {
-        let mut consolidated = 0;
+        // Of `pending`, when it was consolidated last.
+        let mut before = 0;
         while let Some(news) = results.next_news() {
             let Closed { upper, mut epochs } = match news {
                 News::Closed(closed) => closed,
@@ -483,15 +488,15 @@ impl Reporter {
                     if self.publish(point).is_err() {
                         return Ok(());
                     }
-                    consolidated = 0;
+                    before = 0;
                 }
                 self.known = point - 1;
             }
             self.take(epochs)?;
             self.link_before(upper);
-            if self.pending.len() >= 2 * consolidated + PART_ROWS {
+            if self.pending.len() >= 2 * before + PART_ROWS {
                 self.consolidate();
-                consolidated = self.pending.len();
+                before = self.pending.len();
             }
         }
         Ok(())
@@ -533,17 +538,27 @@ impl Reporter {
             if let Some((path, head)) = self.expected.take_if(|(_, head)| head.epoch == epoch) {
                 self.begin_from(&path, &head)?;
             }
-            self.pending_of += usize::from(!changes.is_empty());
+            // What is consolidated is the greater part: a first state, beside what followed it.
+            if changes.len() > self.pending.len() {
+                std::mem::swap(&mut changes, &mut self.pending);
+                self.consolidated = self.pending.len();
+            }
             self.pending.append(&mut changes);
         }
         Ok(())
     }
 
+    /// Brings together what is of the same keys: few, mostly, beside many of a first state.
     fn consolidate(&mut self) {
-        if self.pending_of > 1 {
-            consolidate_by_key(&mut self.pending, |held| held.key());
-            self.pending_of = 1;
+        let later = self.pending.split_off(self.consolidated);
+        let marks: HashSet<u64> = later.iter().map(|(held, _)| held.key().mark()).collect();
+        if !marks.is_empty() {
+            let is_same = |(held, _): &mut (Held, isize)| marks.contains(&held.key().mark());
+            let mut same: Vec<_> = self.pending.extract_if(.., is_same).chain(later).collect();
+            consolidate_by_key(&mut same, |held| held.key());
+            self.pending.append(&mut same);
         }
+        self.consolidated = self.pending.len();
     }
 
     /// The rows of the hours told before this epoch are all there.
@@ -574,8 +589,8 @@ impl Reporter {
 
     fn publish(&mut self, upper: Epoch) -> std::io::Result<()> {
         let (reports, after) = (&self.reports, self.known);
-        self.pending_of = 0;
-        let mut changes = Updates::paired(self.pending.drain(..)).into_iter();
+        self.consolidated = 0;
+        let mut changes = Updates::paired(self.pending.drain(..));
         loop {
             let changes: Vec<_> = changes.by_ref().take(PART_ROWS).collect();
             if changes.len() < PART_ROWS {
@@ -610,6 +625,6 @@ fn held(mut changes: Vec<(Row, isize)>) -> Vec<(Held, isize)> {
     })
 }
 
-fn say(reports: &Mutex<UnixStream>, report: &Report) -> std::io::Result<()> {
-    protocol::send(&mut *reports.lock().expect("no panic"), report)
+fn say(reports: &Mutex<Node>, report: &Report) -> std::io::Result<()> {
+    reports.lock().expect("no panic").say(report)
 }

@@ -369,7 +369,7 @@ impl Places {
         give(&mut answer.mfcs, of.place.mfc, value);
         give(&mut answer.services, of.place.service, value);
         if !of.electronic {
-            for (_, replaced) in at.replaced.iter().filter(|(day, _)| covers(days, **day)) {
+            for (_, replaced) in at.rated.replaced.iter().filter(|(day, _)| covers(days, **day)) {
                 answer.replaced.plus_equals(replaced);
             }
         }
@@ -470,7 +470,7 @@ fn cells(
 ) -> impl Iterator<Item = (Day, Detail)> {
     let from = days.iter().map(|(from, _)| *from).min().unwrap_or(Day::NEVER);
     let until = days.iter().map(|(_, until)| *until).max().unwrap_or(Day::BEFORE_ALL);
-    let within = at.cells.range(from, until);
+    let within = at.rated.cells.range(from, until);
     let wanted = within.filter(move |(day, side, _)| *side == electronic && covers(days, *day));
     wanted.map(|(day, _, detail)| (day, detail))
 }

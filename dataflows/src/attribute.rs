@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::Day;
 use crate::domain::Tenure;
 use crate::epochs::Rows;
-use crate::id::{Id, Table};
+use crate::id::{Id, Table, drain};
 use crate::tally::{Tally, Value};
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 
@@ -145,7 +145,46 @@ fn before_periods(tenure: &Tenure) -> Span {
 pub struct Posts(Table<Id, Vec<Span>>);
 
 /// What changes in periods, summed.
-pub type PeriodSums = Table<PeriodKey, PeriodTally>;
+#[derive(Debug, Default)]
+pub struct PeriodSums {
+    sums: Table<PeriodKey, PeriodTally>,
+    /// Those looked for last, by the last bits of their start: finding out which they are is a third of the
+    /// work at a place with few days, and most places of a unit have the same.
+    known: [Twelve; 16],
+}
+
+/// Twelve months counted from a start: that period of it, from `begins` until `ends`.
+#[derive(Clone, Copy, Debug)]
+struct Twelve {
+    start: Day,
+    period: i32,
+    begins: Day,
+    ends: Day,
+}
+
+impl Default for Twelve {
+    /// No day lies in it.
+    fn default() -> Twelve {
+        Twelve { start: Day::NEVER, period: 0, begins: Day::NEVER, ends: Day::NEVER }
+    }
+}
+
+impl PeriodSums {
+    /// Gives away all sums.
+    pub fn drain(&mut self) -> impl Iterator<Item = (PeriodKey, PeriodTally)> {
+        drain(&mut self.sums)
+    }
+
+    fn twelve(&mut self, start: Day, day: Day) -> Twelve {
+        let known = &mut self.known[start.0 as usize % 16];
+        if known.start != start || day < known.begins || known.ends <= day {
+            let period = period_of(start, day);
+            let [begins, ends] = [period, period + 1].map(|n| start.plus_months(12 * n));
+            *known = Twelve { start, period, begins, ends };
+        }
+        *known
+    }
+}
 
 impl Posts {
     /// A span came or went.
@@ -178,23 +217,20 @@ impl Span {
         let end = days.partition_point(|(day, _)| *day < self.until);
         let mut rest = days.get(first..end).unwrap_or_default();
         while let Some((day, _)) = rest.first() {
-            let period = period_of(self.start, *day);
+            let Twelve { period, ends, .. } = sums.twelve(self.start, *day);
             // Of many days one period has most: it is looked up once.
             let next = match rest {
                 [_] => 1,
-                _ => {
-                    let end = self.start.plus_months(12 * (period + 1));
-                    rest.partition_point(|(day, _)| *day < end)
-                }
+                _ => rest.partition_point(|(day, _)| *day < ends),
             };
             let of_period = rest[..next].iter().map(|(_, tally)| tally);
             match self.role {
                 Role::Own => {
-                    let sum = sums.entry((self.tenure, period)).or_default();
+                    let sum = sums.sums.entry((self.tenure, period)).or_default();
                     of_period.for_each(|tally| sum.own.plus_equals(tally));
                 }
                 Role::Previous => {
-                    let sum = sums.entry((self.tenure, period + 1)).or_default();
+                    let sum = sums.sums.entry((self.tenure, period + 1)).or_default();
                     for value in of_period.map(Tally::value) {
                         let count = |n: i64| i32::try_from(n).expect("a day's ratings fit");
                         sum.previous[0] += count(value.k);
@@ -260,7 +296,15 @@ mod tests {
                 let (mut all, mut each) = (PeriodSums::default(), PeriodSums::default());
                 span.attribute(&days, &mut all);
                 days.iter().for_each(|day| span.attribute(&[*day], &mut each));
-                assert!(all.len() >= 5 && all == each, "{start} {role:?}");
+                assert!(all.sums.len() >= 5 && all.sums == each.sums, "{start} {role:?}");
+                // Whatever was looked for before: other starts have the same place.
+                for (day, _) in days.iter().rev().step_by(7).filter(|(day, _)| *day >= start) {
+                    for start in [start, Day(start.0 - 16), Day(start.0 - 1600)] {
+                        let Twelve { period, begins, ends, .. } = all.twelve(start, *day);
+                        assert_eq!(period, period_of(start, *day));
+                        assert!(begins <= *day && *day < ends, "{start} {day}");
+                    }
+                }
             }
         }
     }

@@ -1,23 +1,76 @@
 //! The hinge: the ratings of a place, added up by date and side. Below it, state is per record;
 //! above it, work is per cell that changes.
 
-use differential_dataflow::difference::{IsZero, Semigroup};
+use std::collections::BTreeMap;
+
+use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
+use serde::{Deserialize, Serialize};
 
 use crate::calendar::Day;
-use crate::tally::Detail;
+use crate::records::Ratings;
+use crate::tally::{Detail, Messages, Replaced};
+
+/// What is kept of the ratings of a place: none of it says which record they are of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Rated {
+    /// The ratings by date and side.
+    pub cells: Cells,
+    /// What surveys replaced, on the days on which they did.
+    pub replaced: BTreeMap<Day, Replaced>,
+    /// The messages behind the cells, by side.
+    pub messages: [Messages; 2],
+}
+
+impl Rated {
+    /// Adds what some records gave on one day, on one side, each so many times; yields their sum.
+    pub fn add<'a>(
+        &mut self,
+        day: Day,
+        electronic: bool,
+        ratings: impl Iterator<Item = (&'a Ratings, isize)>,
+    ) -> (Detail, Messages) {
+        let (mut detail, mut messages) = (Detail::default(), Messages::default());
+        for (ratings, times) in ratings {
+            detail.plus_equals(&ratings.detail().multiply(&times));
+            messages.plus_equals(&Messages::of(ratings.channels()).multiply(&times));
+            if let Some(replaced) = ratings.replaced() {
+                let sum = self.replaced.entry(day).or_default();
+                sum.plus_equals(&replaced.multiply(&times));
+                if sum.is_zero() {
+                    self.replaced.remove(&day);
+                }
+            }
+        }
+        self.cells.add(day, electronic, &detail);
+        self.messages[usize::from(electronic)].plus_equals(&messages);
+        (detail, messages)
+    }
+}
 
 /// The ratings of one place, by date and side: electronic (ЕПГУ) or not.
 ///
 /// 40 bytes a cell and a third as much to grow into; a cell without ratings is not kept.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cells(Vec<Cell>);
 
 /// A cell: packed while no count passes 255, as hardly any of a place's day does.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Cell {
-    Plain { day: Day, packed: [u8; 35] },
-    Electronic { day: Day, packed: [u8; 19] },
-    Wide { day: Day, electronic: bool, detail: Box<Detail> },
+    Plain {
+        day: Day,
+        #[serde(with = "serde_bytes")]
+        packed: [u8; 35],
+    },
+    Electronic {
+        day: Day,
+        #[serde(with = "serde_bytes")]
+        packed: [u8; 19],
+    },
+    Wide {
+        day: Day,
+        electronic: bool,
+        detail: Box<Detail>,
+    },
 }
 
 impl Cell {
@@ -81,6 +134,16 @@ impl Cells {
         within.map(|cell| (cell.at().0, cell.at().1, cell.detail()))
     }
 
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Day, bool, Detail)> {
         self.range(Day::BEFORE_ALL, Day::NEVER)
@@ -90,9 +153,28 @@ impl Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Channel, Criterion, Score};
+    use crate::domain::{Channel, Criterion, Score, Scores};
     use crate::tally::Aspect;
     use differential_dataflow::difference::Multiply;
+
+    /// What a record gave, taken back, leaves nothing.
+    #[test]
+    fn what_is_rated_adds_up() {
+        let five = Score::new(5).expect("1..5");
+        let survey = Scores::NONE.with(Criterion::COMMON[2], five);
+        let kiosk = Scores::NONE.with(Criterion::COMMON[0], five);
+        let reply = Ratings::Reply { digit: Score::new(1), survey, integral: true };
+        let all = [(&reply, 2), (&Ratings::Kiosk(kiosk), 1)];
+        let mut rated = Rated::default();
+        let (detail, messages) = rated.add(Day(7), false, all.into_iter());
+        assert_eq!(rated.cells.iter().collect::<Vec<_>>(), [(Day(7), false, detail)]);
+        assert_eq!((detail.value().k, detail.value().n), (3, 2 * 6 + 1));
+        let counts = [(Channel::Sms, 2), (Channel::Survey, 2), (Channel::Kiosk, 1)];
+        assert_eq!(messages.channels().collect::<Vec<_>>(), counts);
+        assert_eq!((rated.messages[0], rated.replaced[&Day(7)].values), (messages, [2]));
+        rated.add(Day(7), false, all.into_iter().map(|(ratings, times)| (ratings, -times)));
+        assert_eq!(rated, Rated::default());
+    }
 
     #[test]
     fn cells_are_in_order_and_gone_when_empty() {

@@ -9,9 +9,10 @@ use roaring::RoaringTreemap;
 use timely::dataflow::Scope;
 
 use crate::calendar::Hour;
+use crate::cells::Rated;
 use crate::domain::{
-    Agency, Epoch, Input, Message, Record, Reference, ReferenceKey, Service, Target, Tenure, Turn,
-    Unit,
+    Agency, Epoch, Input, Message, Place, Record, Reference, ReferenceKey, Service, Target, Tenure,
+    Turn, Unit,
 };
 use crate::epochs::{Rows, split};
 use crate::id::Id;
@@ -31,6 +32,8 @@ use crate::{assess, attribute, conservation, deadlines, places, rollup, survey};
 pub struct Base {
     /// The epoch in which the past is put in.
     pub epoch: Option<Epoch>,
+    /// Records that are open, about, at each worker.
+    pub open: usize,
     /// The records that are closed.
     pub closed: Arc<RoaringTreemap>,
     /// Where the horizon cut last, microseconds since 1970; none where it has not.
@@ -50,6 +53,8 @@ pub struct Inputs {
     /// The latest seen here, and the latest put in.
     seen: (i64, i64),
     settled: InputSession<Epoch, Outcome, isize>,
+    /// Likewise, at places.
+    rated: InputSession<Epoch, (Place, Box<Rated>), isize>,
 }
 
 impl Inputs {
@@ -76,9 +81,14 @@ impl Inputs {
         self.seen.0 = self.seen.0.max(received);
     }
 
-    /// Records that are closed came to so many of these.
+    /// Records that are closed came to so many of these, none of them [`Outcome::Rated`].
     pub fn settle(&mut self, outcome: Outcome, count: isize) {
         self.settled.update(outcome, count);
+    }
+
+    /// The ratings of records that are closed come to this at a place, said once.
+    pub fn settle_at(&mut self, place: Place, rated: Rated) {
+        self.rated.insert((place, Box::new(rated)));
     }
 
     /// Closes every epoch below `epoch`.
@@ -92,11 +102,13 @@ impl Inputs {
         self.hours.advance_to(epoch);
         self.latest.advance_to(epoch);
         self.settled.advance_to(epoch);
+        self.rated.advance_to(epoch);
         self.references.flush();
         self.messages.flush();
         self.hours.flush();
         self.latest.flush();
         self.settled.flush();
+        self.rated.flush();
     }
 
     /// The first epoch that is open.
@@ -118,11 +130,13 @@ pub fn build<'s>(
     let (mut hours, told) = scope.new_collection();
     let (latest, received) = scope.new_collection();
     let (settled, of_closed) = scope.new_collection();
+    let (rated, at_places) = scope.new_collection();
     if scope.index() == 0 {
         hours.insert(Hour::UNKNOWN);
     }
     let seen = (i64::MIN, i64::MIN);
-    let inputs = Inputs { references, messages, hours, hour: Hour::UNKNOWN, latest, seen, settled };
+    let hour = Hour::UNKNOWN;
+    let inputs = Inputs { references, messages, hours, hour, latest, seen, settled, rated };
     let moscow = world.zone(0).clone();
     let today = told.clone().map(move |hour| hour.day(&moscow)).consolidate();
 
@@ -143,7 +157,7 @@ pub fn build<'s>(
         tenures: reference.tenures.clone(),
         today: today.clone(),
     };
-    let places = places::places(outcomes.at_place, given);
+    let places = places::places(outcomes.at_place, at_places, given);
 
     // To whom the ratings belong, and what they add up to.
     let offices = assess::offices(

@@ -111,11 +111,11 @@ impl Id {
         ranks
     }
 
-    /// The texts of all ids there are, in the order of the ids.
-    pub fn texts() -> Vec<&'static str> {
+    /// The texts of all ids there are but the first so many, in the order of the ids.
+    pub fn texts(first: usize) -> Vec<&'static str> {
         let count =
             INDEX.lock().expect("interning does not panic").as_ref().map_or(0, HashMap::len);
-        (1..=count as u32).map(|number| Id::of_number(number).text()).collect()
+        (first + 1..=count).map(|number| Id::of_number(number as u32).text()).collect()
     }
 
     fn entry(self) -> &'static Entry {
@@ -218,7 +218,7 @@ impl fmt::Display for Id {
 }
 
 /// Does something during which ids are written, and read, as numbers instead of texts: as the places
-/// in [`Id::texts`] at the time of writing, of which `ids` are what they stand for at that of reading.
+/// in `Id::texts(0)` at the time of writing, of which `ids` are what they stand for at that of reading.
 pub fn numbered<T>(ids: &mut Vec<Id>, work: impl FnOnce() -> T) -> T {
     NUMBERED.set(Some(std::mem::take(ids)));
     let done = work();

@@ -36,9 +36,10 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Without open records; `closed` are the ids of retired ones.
-    pub fn new(closed: Arc<RoaringTreemap>) -> Ledger {
-        Ledger { closed_before: closed, ..Ledger::default() }
+    /// Without open records, but with room for some; `closed` are the ids of retired ones.
+    pub fn new(room: usize, closed: Arc<RoaringTreemap>) -> Ledger {
+        let open = HashMap::with_capacity_and_hasher(room, BuildHasherDefault::default());
+        Ledger { open, closed_before: closed, ..Ledger::default() }
     }
 
     /// Puts the messages of a record into `messages`, none if it is new; false if it is closed.
@@ -222,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_record_retires_with_its_last_message_and_stays_closed() {
-        let mut ledger = Ledger::new(Arc::new([7].into_iter().collect()));
+        let mut ledger = Ledger::new(0, Arc::new([7].into_iter().collect()));
         let mut held = Vec::new();
         assert!(!ledger.messages(7, &mut held), "closed before");
         assert!(ledger.messages(1, &mut held) && held.is_empty(), "open");

@@ -13,21 +13,23 @@ use timely::dataflow::operators::vec::{Broadcast, Map};
 
 use crate::attribute::{PeriodKey, PeriodSums, PeriodTally, Posts, Span};
 use crate::calendar::{Day, Month};
-use crate::cells::Cells;
+use crate::cells::Rated;
 use crate::conservation::{Verdict, verdict};
 use crate::domain::{Channel, Epoch, Place, Record, Service, Tenure};
-use crate::epochs::{Output, Rows, exchange, per_epoch, split};
+use crate::epochs::{Keeper, Output, Rows, as_it_comes, exchange, split};
 use crate::id::{Id, Table, drain};
 use crate::records::{Outcome, Ratings};
 use crate::reference::{Offices, Placing, Seat, Standing, replace};
 use crate::rollup::{Group, GroupSums, groups_of, months_of, territories};
 use crate::survey::Candidate;
-use crate::tally::{Detail, Messages, Replaced, Spread, Tally};
-use crate::views::RefusalCode;
+use crate::tally::{Messages, Spread, Tally};
+use crate::views::{RefusalCode, Scope};
 
 /// What the operator hears.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Heard {
+    /// What closed records came to at a place, before all else that is said of it.
+    Settled(Place, Box<Rated>),
     /// A record's ratings.
     Rated(Place, Day, Ratings),
     /// A standing fact at a unit.
@@ -89,12 +91,17 @@ pub struct Given<'s> {
 
 /// Follows every place through ratings and corrections.
 ///
-/// - in: the outcomes that are at a place or unit; the reference data
+/// - in: the outcomes that are at a place or unit; what a past begins with, each place once and in the
+///   epoch in which it is put in; the reference data
 /// - out: sums of an epoch's changes, each key once a worker
 /// - state: by place its cells, messages, negative replies, what surveys replaced, what was refused,
 ///   and records rated elsewhere too; by unit its facts. A rating costs its cell; a correction the
 ///   cells of the places it touches
-pub fn places<'s>(outcomes: Rows<'s, Outcome>, given: Given<'s>) -> Findings<'s> {
+pub fn places<'s>(
+    outcomes: Rows<'s, Outcome>,
+    settled: Rows<'s, (Place, Box<Rated>)>,
+    given: Given<'s>,
+) -> Findings<'s> {
     let at_place = outcomes.flat_map(|outcome| match outcome {
         Outcome::Rated(place, day, ratings) => Some(Heard::Rated(place, day, ratings)),
         Outcome::Fact(unit) => Some(Heard::Fact(unit)),
@@ -103,7 +110,8 @@ pub fn places<'s>(outcomes: Rows<'s, Outcome>, given: Given<'s>) -> Findings<'s>
         Outcome::Lost(place, day, code, channel) => Some(Heard::Lost(place, day, code, channel)),
         _ => None,
     });
-    let at_place = exchange(at_place, Heard::route);
+    let settled = settled.map(|(place, rated)| Heard::Settled(place, rated));
+    let at_place = exchange(at_place.concat(settled), Heard::route);
     let reference = given
         .standings
         .map(|(unit, standing)| Heard::Standing(unit, Box::new(standing)))
@@ -114,10 +122,46 @@ pub fn places<'s>(outcomes: Rows<'s, Outcome>, given: Given<'s>) -> Findings<'s>
     let reference = reference.inner.broadcast().as_collection();
     let known = Rc::new(RefCell::new(Places::default()));
     let places = Rc::clone(&known);
-    let found = per_epoch(at_place.concat(reference), "Places", move |epoch, heard, output| {
-        places.borrow_mut().take(heard, epoch, output);
-    });
-    Findings::of(found, known)
+    let following = Following { brought: Brought::default(), places };
+    Findings::of(as_it_comes(at_place.concat(reference), "Places", following), known)
+}
+
+/// What an epoch brings, until it is closed.
+#[derive(Default)]
+struct Brought {
+    /// What closed records came to at places.
+    settled: Vec<(Place, Box<Rated>)>,
+    rated: Vec<(Place, Day, Ratings, isize)>,
+    facts: Table<Id, isize>,
+    /// The reference data.
+    reference: Vec<(Heard, isize)>,
+    others: Vec<(Heard, isize)>,
+}
+
+struct Following {
+    brought: Brought,
+    places: Rc<RefCell<Places>>,
+}
+
+impl Keeper<Heard, isize, Found, isize> for Following {
+    fn take(&mut self, _: Epoch, heard: Heard, diff: isize, _: &mut Output<Found, isize>) {
+        let Brought { settled, rated, facts, reference, others } = &mut self.brought;
+        match heard {
+            Heard::Settled(place, of_place) => settled.push((place, of_place)),
+            Heard::Rated(place, day, ratings) => rated.push((place, day, ratings, diff)),
+            Heard::Fact(unit) => *facts.entry(unit).or_default() += diff,
+            Heard::Twice(..) | Heard::Negative(..) | Heard::Lost(..) => others.push((heard, diff)),
+            Heard::Standing(..)
+            | Heard::Service(..)
+            | Heard::Span(..)
+            | Heard::Tenure(_)
+            | Heard::Today(_) => reference.push((heard, diff)),
+        }
+    }
+
+    fn close(&mut self, epoch: Epoch, output: &mut Output<Found, isize>) {
+        self.places.borrow_mut().take(std::mem::take(&mut self.brought), epoch, output);
+    }
 }
 
 impl Heard {
@@ -125,7 +169,8 @@ impl Heard {
     fn route(&self) -> u64 {
         use differential_dataflow::Hashable;
         match self {
-            Heard::Rated(place, ..)
+            Heard::Settled(place, _)
+            | Heard::Rated(place, ..)
             | Heard::Twice(place, _)
             | Heard::Negative(place, ..)
             | Heard::Lost(place, ..) => place.unit.hashed(),
@@ -195,13 +240,9 @@ pub struct Places {
 /// What is kept of a place.
 pub(crate) struct AtPlace {
     pub(crate) place: Place,
-    pub(crate) cells: Cells,
-    /// What surveys replaced, on the days on which they did.
-    pub(crate) replaced: BTreeMap<Day, Replaced>,
+    pub(crate) rated: Rated,
     /// Messages that were refused.
     pub(crate) lost: BTreeMap<(Day, RefusalCode, Channel), isize>,
-    /// The messages behind the cells, by side.
-    messages: [Messages; 2],
     negative: BTreeMap<(Day, Record), isize>,
     /// Records rated here and there, of which they are one (territories count records).
     twice: BTreeMap<Place, isize>,
@@ -218,40 +259,23 @@ struct Changes {
     candidates: Vec<(Candidate, isize)>,
     /// Empty, but for its room, between calls.
     days: Vec<(Day, Tally)>,
+    /// The ratings of one side at the places at hand, which are of one unit and МФЦ, by month. Likewise.
+    months: Vec<(Month, Spread)>,
 }
 
 impl Places {
-    /// Takes in all that an epoch brought: corrections first, then what came at places.
-    fn take(
-        &mut self,
-        heard: Vec<(Heard, isize)>,
-        epoch: Epoch,
-        output: &mut Output<Found, isize>,
-    ) {
+    /// Takes in all that an epoch brought: corrections first, then what places begin with, then what came
+    /// at them.
+    fn take(&mut self, brought: Brought, epoch: Epoch, output: &mut Output<Found, isize>) {
+        let Brought { settled, mut rated, facts, mut reference, others } = brought;
         let mut changes = std::mem::take(&mut self.changes);
-        let (mut rated, mut reference, mut others) = (Vec::new(), Vec::new(), Vec::new());
-        let mut facts: Table<Id, isize> = Table::default();
-        for (heard, diff) in heard {
-            match heard {
-                Heard::Rated(place, day, ratings) => rated.push((place, day, ratings, diff)),
-                Heard::Fact(unit) => *facts.entry(unit).or_default() += diff,
-                Heard::Twice(..) | Heard::Negative(..) | Heard::Lost(..) => {
-                    others.push((heard, diff));
-                }
-                Heard::Standing(..)
-                | Heard::Service(..)
-                | Heard::Span(..)
-                | Heard::Tenure(_)
-                | Heard::Today(_) => reference.push((heard, diff)),
-            }
-        }
         consolidate(&mut reference);
         if !reference.is_empty() {
             self.correct(reference, &mut changes);
         }
+        self.settle(settled, &mut changes);
         let side = |ratings: &Ratings| ratings.electronic();
-        // Stable, because that makes use of order: what a checkpoint has settled comes place by place.
-        rated.sort_by_key(|(place, day, ratings, _)| (*place, side(ratings), *day));
+        rated.sort_unstable_by_key(|(place, day, ratings, _)| (*place, side(ratings), *day));
         for of_place in rated.chunk_by(|a, b| (a.0, side(&a.2)) == (b.0, side(&b.2))) {
             self.rate(of_place, &mut changes);
         }
@@ -299,23 +323,34 @@ impl Places {
         let mut messages = Messages::default();
         let cells = ratings.chunk_by(|a, b| a.1 == b.1).map(|of_day| {
             let day = of_day[0].1;
-            let mut detail = Detail::default();
-            for (_, _, ratings, diff) in of_day {
-                detail.plus_equals(&ratings.detail().multiply(diff));
-                messages.plus_equals(&Messages::of(ratings.channels()).multiply(diff));
-                if let Some(replaced) = ratings.replaced() {
-                    add(&mut at.replaced, day, replaced.multiply(diff));
-                }
-            }
-            at.cells.add(day, electronic, &detail);
+            let ratings = of_day.iter().map(|(_, _, ratings, diff)| (ratings, *diff));
+            let (detail, of_these) = at.rated.add(day, electronic, ratings);
+            messages.plus_equals(&of_these);
             (day, detail.tally(electronic))
         });
         match placing.counted(electronic) {
-            Some(seat) => changes.ratings(&place, seat, &self.posts, electronic, cells),
+            Some(seat) => {
+                changes.ratings(&place, seat, &self.posts, electronic, cells);
+                changes.of_unit(place.unit, seat, electronic);
+            }
             None => cells.for_each(drop),
         }
-        at.messages[usize::from(electronic)].plus_equals(&messages);
         changes.messages(&placing, electronic, &messages);
+    }
+
+    /// What closed records came to at places of which nothing else was said before.
+    fn settle(&mut self, mut settled: Vec<(Place, Box<Rated>)>, changes: &mut Changes) {
+        let unit = |(place, _): &(Place, _)| (place.unit, place.mfc);
+        settled.sort_unstable_by_key(|of_place| (unit(of_place), of_place.0.service));
+        for of_unit in settled.chunk_by_mut(|one, other| unit(one) == unit(other)) {
+            let first = self.places.len();
+            for (place, rated) in of_unit {
+                let number = self.number(*place);
+                assert!(number >= first, "a past puts in {place:?} once, and first");
+                self.places[number].rated = std::mem::take(rated);
+            }
+            self.give_ratings(&self.places[first..], 1, changes);
+        }
     }
 
     /// Facts at a unit come or go in its territories, if it is known.
@@ -396,16 +431,7 @@ impl Places {
         for &number in places {
             let at = &self.places[number];
             let placing = self.offices.placing(&at.place);
-            for electronic in [false, true] {
-                if let Some(seat) = placing.counted(electronic) {
-                    let cells = at.cells.iter().filter(|(_, side, _)| *side == electronic);
-                    let cells = cells
-                        .map(|(day, _, detail)| (day, detail.tally(electronic).multiply(&factor)));
-                    changes.ratings(&at.place, seat, &self.posts, electronic, cells);
-                }
-                let messages = at.messages[usize::from(electronic)].multiply(&factor);
-                changes.messages(&placing, electronic, &messages);
-            }
+            self.give_ratings(std::slice::from_ref(at), factor, changes);
             for (reply, times) in &at.negative {
                 changes.candidate(&placing, *reply, times * factor);
             }
@@ -416,6 +442,28 @@ impl Places {
             let at = &self.places[first];
             let records = at.twice.get(&second).copied().unwrap_or_default();
             self.one_record(at.place, second, records * factor, changes);
+        }
+    }
+
+    /// Likewise the ratings at some places of one unit and МФЦ, and the messages they are of.
+    fn give_ratings(&self, places: &[AtPlace], factor: isize, changes: &mut Changes) {
+        for electronic in [false, true] {
+            let mut counted = None;
+            for AtPlace { place, rated, .. } in places {
+                let placing = self.offices.placing(place);
+                if let Some(seat) = placing.counted(electronic) {
+                    let cells = rated.cells.iter().filter(|(_, side, _)| *side == electronic);
+                    let cells = cells
+                        .map(|(day, _, detail)| (day, detail.tally(electronic).multiply(&factor)));
+                    changes.ratings(place, seat, &self.posts, electronic, cells);
+                    counted = Some((place.unit, *seat));
+                }
+                let messages = rated.messages[usize::from(electronic)].multiply(&factor);
+                changes.messages(&placing, electronic, &messages);
+            }
+            if let Some((unit, seat)) = counted {
+                changes.of_unit(unit, &seat, electronic);
+            }
         }
     }
 
@@ -437,7 +485,7 @@ impl Places {
                 let seat = placing.counted(electronic);
                 seat.is_some_and(|seat| seat.heads(electronic).any(|h| h.unit == head))
             });
-            let cells = at.cells.range(span.from, span.until);
+            let cells = at.rated.cells.range(span.from, span.until);
             let answered = cells.filter(|(_, electronic, _)| answers[usize::from(*electronic)]);
             changes.days.extend(
                 answered.map(|(day, electronic, detail)| {
@@ -463,10 +511,8 @@ impl AtPlace {
     fn new(place: Place) -> AtPlace {
         AtPlace {
             place,
-            cells: Cells::default(),
-            replaced: BTreeMap::new(),
+            rated: Rated::default(),
             lost: BTreeMap::new(),
-            messages: [Messages::default(); 2],
             negative: BTreeMap::new(),
             twice: BTreeMap::new(),
             twice_of: BTreeSet::new(),
@@ -475,7 +521,8 @@ impl AtPlace {
 }
 
 impl Changes {
-    /// Ratings of one side come or go at a place where they count, by day, in their order.
+    /// Ratings of one side come or go at a place where they count, by day, in their order. From all places
+    /// at hand, which are of one unit and МФЦ, they go on by [`Changes::of_unit`].
     fn ratings(
         &mut self,
         place: &Place,
@@ -498,16 +545,36 @@ impl Changes {
                 Some((same, sum)) if *same == month => sum.plus_equals(&spread),
                 _ => {
                     if let Some((month, sum)) = of_month.replace((month, spread)) {
-                        self.add(months_of(place, seat, electronic, month), &sum);
+                        self.of_month(place.service, month, sum);
                     }
                 }
             }
         }
         if let Some((month, sum)) = of_month {
-            self.add(months_of(place, seat, electronic, month), &sum);
+            self.of_month(place.service, month, sum);
         }
-        self.add(groups_of(place, seat, electronic), &total);
+        self.add([Group::Service(seat.location.agency, place.service)].into_iter(), &total);
         self.days = days;
+    }
+
+    fn of_month(&mut self, service: Id, month: Month, sum: Spread) {
+        self.add([Group::Month(Scope::Service, service, month)].into_iter(), &sum);
+        match self.months.binary_search_by_key(&month, |(month, _)| *month) {
+            Ok(same) => self.months[same].1.plus_equals(&sum),
+            Err(place) => self.months.insert(place, (month, sum)),
+        }
+    }
+
+    /// The ratings of one side at the places at hand, whose seats differ in nothing but their service.
+    fn of_unit(&mut self, unit: Id, seat: &Seat<'_>, electronic: bool) {
+        let mut months = std::mem::take(&mut self.months);
+        let mut total = Spread::default();
+        for (month, sum) in months.drain(..) {
+            total.plus_equals(&sum);
+            self.add(months_of(unit, seat, electronic, month), &sum);
+        }
+        self.add(groups_of(unit, seat, electronic), &total);
+        self.months = months;
     }
 
     /// Messages of one side come or go at a place.
@@ -537,7 +604,7 @@ impl Changes {
 
     /// Puts out what there is, and is empty again.
     fn put_out(&mut self, epoch: Epoch, output: &mut Output<Found, isize>) {
-        let periods = drain(&mut self.periods).filter(|(_, tally)| !tally.is_zero());
+        let periods = self.periods.drain().filter(|(_, tally)| !tally.is_zero());
         let groups = drain(&mut self.groups).filter(|(_, spread)| !spread.is_zero());
         let verdicts = drain(&mut self.verdicts).filter(|(_, count)| *count != 0);
         let found = periods
@@ -546,15 +613,6 @@ impl Changes {
             .chain(verdicts.map(|(verdict, count)| Found::Verdict(verdict, count)))
             .chain(self.candidates.drain(..).map(|(reply, times)| Found::Candidate(reply, times)));
         output.extend(found.map(|found| (found, epoch, 1)));
-    }
-}
-
-/// Adds to a sum, and forgets it when it is nothing.
-fn add(sums: &mut BTreeMap<Day, Replaced>, day: Day, change: Replaced) {
-    let sum = sums.entry(day).or_default();
-    sum.plus_equals(&change);
-    if sum.is_zero() {
-        sums.remove(&day);
     }
 }
 

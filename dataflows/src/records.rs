@@ -196,10 +196,11 @@ pub fn records<'s>(
     }
     let judge = Judge {
         switches,
-        ledger: Ledger::new(Arc::clone(&base.closed)),
+        ledger: Ledger::new(base.open, Arc::clone(&base.closed)),
         horizon,
         struck: false,
         restored: base.epoch,
+        at_hand: None,
         accepted: 0,
         duplicates: 0,
         held: Vec::new(),
@@ -218,6 +219,8 @@ struct Judge {
     struck: bool,
     /// The epoch in which the past was put in: no hour strikes in it.
     restored: Option<Epoch>,
+    /// Then the record whose messages, in `held`, are not in the ledger yet.
+    at_hand: Option<Record>,
     /// Of this epoch, over all records.
     accepted: isize,
     duplicates: isize,
@@ -236,6 +239,9 @@ impl Keeper<Heard, isize, Outcome, isize> for Judge {
         output: &mut Output<Outcome, isize>,
     ) {
         match heard {
+            Heard::Message(record, message) if self.restored == Some(epoch) => {
+                self.restore(record, message);
+            }
             Heard::Message(record, message) => self.judge(record, message, epoch, output),
             Heard::Received(received) => self.horizon.see(received),
             Heard::Hour(hour) if diff > 0 => {
@@ -246,8 +252,18 @@ impl Keeper<Heard, isize, Outcome, isize> for Judge {
         }
     }
 
-    /// Puts out what is counted over all records; and if the hour struck, records retire.
+    /// Puts out what is counted over all records; and if the hour struck, records retire. Of a past that
+    /// was put in, what its open records come to.
     fn close(&mut self, epoch: Epoch, output: &mut Output<Outcome, isize>) {
+        if self.restored == Some(epoch) {
+            self.keep();
+            let Judge { ledger, switches, accepted, after, .. } = self;
+            for (record, messages) in ledger.open() {
+                *accepted += messages.iter().filter(|message| is_rating(message)).count() as isize;
+                outcomes(record, &messages, switches, after);
+                output.extend(after.drain(..).map(|outcome| (outcome, epoch, 1)));
+            }
+        }
         let counts = [
             (Outcome::Accepted, std::mem::take(&mut self.accepted)),
             (Outcome::Duplicate, std::mem::take(&mut self.duplicates)),
@@ -270,6 +286,25 @@ impl Keeper<Heard, isize, Outcome, isize> for Judge {
 }
 
 impl Judge {
+    /// A message of a past, each once, of a record that is open; those of a record follow each other,
+    /// mostly.
+    fn restore(&mut self, record: Record, message: Message) {
+        if self.at_hand != Some(record) {
+            self.keep();
+            let is_open = self.ledger.messages(record, &mut self.held);
+            assert!(is_open, "a past has no messages of record {record}, which is closed");
+            self.at_hand = Some(record);
+        }
+        let is_new = ledger::add(&mut self.held, message);
+        assert!(is_new, "a past has each message of record {record} once");
+    }
+
+    fn keep(&mut self) {
+        if let Some(record) = self.at_hand.take() {
+            self.ledger.keep(record, &self.held);
+        }
+    }
+
     fn judge(
         &mut self,
         record: Record,

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::vec::Map;
 
 use crate::calendar::Month;
-use crate::domain::Place;
 use crate::epochs::{Rows, split, sums};
 use crate::id::{Id, Table};
 use crate::ranking;
@@ -34,30 +33,29 @@ pub enum Group {
 /// What changes in groups, summed.
 pub type GroupSums = Table<Group, Spread>;
 
-/// The groups of a counted place as a whole, for its ratings of one side.
+/// The groups of a counted place as a whole, for its ratings of one side, but for its service's: they are
+/// the same for all places of a unit and an МФЦ.
 pub fn groups_of<'a>(
-    place: &'a Place,
+    unit: Id,
     seat: &'a Seat<'a>,
     electronic: bool,
 ) -> impl Iterator<Item = Group> + 'a {
-    let Location { agency, .. } = seat.location;
     let pooled = seat.heads(electronic).map(|head| Group::Pooled(head.unit, head.mfc));
-    let others = [Group::Own(place.unit), Group::Service(agency, place.service)];
+    let agency = seat.location.agency.map(Group::Agency);
     let territories = territories(&seat.location).filter(move |_| !electronic);
-    others.into_iter().chain(pooled).chain(agency.map(Group::Agency)).chain(territories)
+    [Group::Own(unit)].into_iter().chain(pooled).chain(agency).chain(territories)
 }
 
-/// The groups of a counted place in a month, for its ratings of one side.
+/// Likewise in a month.
 pub fn months_of(
-    place: &Place,
+    unit: Id,
     seat: &Seat<'_>,
     electronic: bool,
     month: Month,
 ) -> impl Iterator<Item = Group> + use<> {
     let Location { agency, subject, .. } = seat.location;
     let scopes = [
-        Some((Scope::Unit, place.unit)),
-        Some((Scope::Service, place.service)),
+        Some((Scope::Unit, unit)),
         agency.map(|agency| (Scope::Agency, agency)),
         (!electronic).then_some((Scope::Region, subject)),
     ];

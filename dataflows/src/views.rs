@@ -432,6 +432,9 @@ impl Key {
 pub struct Ranks(Vec<u32>);
 
 impl Ranks {
+    /// To sort more keys than this pays for ranking all ids first.
+    pub const PAY: usize = 1 << 16;
+
     /// For the keys of all rows there are so far.
     pub fn of_all() -> Ranks {
         let words = [

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use bincode::Options as _;
 use dataflows::calendar::Hour;
-use dataflows::domain::{Epoch, Message, Record, Reference};
+use dataflows::cells::Rated;
+use dataflows::domain::{Epoch, Message, Place, Record, Reference};
 use dataflows::id::{Id, numbered};
 use dataflows::records::Outcome;
 use dataflows::views::Row;
@@ -20,7 +21,7 @@ use crate::views::digest::Digest;
 
 const MAGIC: [u8; 8] = *b"otklikcp";
 /// What this program writes, and all that it reads.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// Bytes of a block before its payload.
 const BLOCK_HEADER_BYTES: usize = 16;
 /// A block unpacks to at most so many bytes: bounds the memory of a reader.
@@ -42,6 +43,8 @@ pub struct Head {
     pub position: Position,
     /// Events of the log before that.
     pub events: u64,
+    /// Open records.
+    pub open: u64,
     /// The hour told last.
     pub hour: Option<Hour>,
     /// The latest time of receipt, microseconds since 1970.
@@ -67,7 +70,9 @@ pub enum Part {
     References(Vec<Reference>),
     /// Open records with their messages.
     Open(Vec<(Record, Vec<Message>)>),
-    /// What closed records came to, and how often.
+    /// What the ratings of closed records came to, each place once.
+    Rated(Vec<(Place, Rated)>),
+    /// What else they came to, and how often.
     Settled(Vec<(Outcome, i64)>),
 }
 
@@ -283,6 +288,7 @@ mod tests {
             epoch: 7,
             position: Position { segment: 1, offset: 44, sequence: 0 },
             events: 3,
+            open: 0,
             hour: Some(Hour(9)),
             latest: 5,
             cut: None,
@@ -328,7 +334,7 @@ mod tests {
             blocks.push(&settled(id)).expect("memory");
             parts(&blocks.end().expect("memory")).map(|(_, parts)| parts)
         };
-        let mut texts = Id::texts();
+        let mut texts = Id::texts(0);
         assert_eq!(read(texts.clone()).expect("whole"), [settled(id)]);
         let place = texts.iter().position(|text| *text == id.text()).expect("it is there");
         texts[place] = "of the reader";

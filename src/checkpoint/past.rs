@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use dataflows::domain::{Input, Message, Record, Reference, ReferenceKey};
-use dataflows::id::Id;
+use dataflows::cells::Rated;
+use dataflows::domain::{Input, Message, Place, Record, Reference, ReferenceKey};
+use dataflows::id::{Id, Table};
 use dataflows::ledger::{self, Horizon, Ledger};
 use dataflows::records::{Outcome, closed, is_rating, outcomes};
 use dataflows::views::Row;
@@ -21,6 +22,8 @@ use crate::log::{Position, ReadError, Reader};
 
 /// Items of a list in one block.
 const BLOCK_ITEMS: usize = 1 << 14;
+/// Cells in one block, or those of one place.
+const BLOCK_CELLS: usize = 1 << 14;
 /// Bytes of the closed ids in one block.
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -34,9 +37,32 @@ pub struct Past {
     /// The messages of the record at hand.
     held: Vec<Message>,
     horizon: Horizon,
-    settled: HashMap<Outcome, i64>,
+    settled: Settled,
     /// Whether an hour was told in the epoch that is being read.
     struck: bool,
+}
+
+/// What the records that are closed came to.
+#[derive(Default)]
+struct Settled {
+    rated: Table<Place, Rated>,
+    /// All but the ratings.
+    others: HashMap<Outcome, i64>,
+}
+
+impl Settled {
+    fn add(&mut self, outcome: Outcome) {
+        if let Outcome::Rated(place, day, ratings) = outcome {
+            let rated = self.rated.entry(place).or_default();
+            rated.add(day, ratings.electronic(), [(&ratings, 1)].into_iter());
+        } else {
+            *self.others.entry(outcome).or_default() += 1;
+        }
+    }
+
+    fn cells(&self) -> usize {
+        self.rated.values().map(|rated| rated.cells.len()).sum()
+    }
 }
 
 impl Past {
@@ -48,7 +74,7 @@ impl Past {
             ledger: Ledger::default(),
             held: Vec::new(),
             horizon: Horizon::new(switches.horizon_days),
-            settled: HashMap::new(),
+            settled: Settled::default(),
             switches,
             struck: false,
         }
@@ -81,10 +107,11 @@ impl Past {
                     past.references.extend(rows.into_iter().map(|row| (row.key(), row)));
                 }
                 Part::Open(mut records) => open.append(&mut records),
-                Part::Settled(outcomes) => past.settled.extend(outcomes),
+                Part::Rated(places) => past.settled.rated.extend(places),
+                Part::Settled(outcomes) => past.settled.others.extend(outcomes),
             }
         }
-        past.ledger = Ledger::new(Arc::new(closed_ids(&ids)?));
+        past.ledger = Ledger::new(open.len(), Arc::new(closed_ids(&ids)?));
         for (record, messages) in open {
             // A record of many messages comes in pieces.
             let is_open = past.ledger.messages(record, &mut past.held);
@@ -133,19 +160,18 @@ impl Past {
 
     fn message(&mut self, record: Record, message: Message) {
         self.horizon.see(message.received.micros());
-        let mut settle = |outcome| *self.settled.entry(outcome).or_default() += 1;
         if !self.ledger.messages(record, &mut self.held) {
             let outcome = closed(&message);
-            settle(outcome);
+            self.settled.add(outcome);
             if outcome != Outcome::Late {
-                settle(Outcome::Accepted);
+                self.settled.add(Outcome::Accepted);
             }
         } else if ledger::add(&mut self.held, message) {
             // What stands in the ledger is counted when it is put in again, or retires.
             self.ledger.keep(record, &self.held);
         } else if is_rating(&message) {
-            settle(Outcome::Accepted);
-            settle(Outcome::Duplicate);
+            self.settled.add(Outcome::Accepted);
+            self.settled.add(Outcome::Duplicate);
         }
     }
 
@@ -158,13 +184,10 @@ impl Past {
         let (settled, switches) = (&mut self.settled, &self.switches);
         let mut all = Vec::new();
         self.ledger.retire(cut, |record, messages| {
-            all.clear();
             outcomes(record, messages, switches, &mut all);
             all.retain(Outcome::outlives_record);
             all.extend(messages.iter().filter(|m| is_rating(m)).map(|_| Outcome::Accepted));
-            for outcome in &all {
-                *settled.entry(*outcome).or_default() += 1;
-            }
+            all.drain(..).for_each(|outcome| settled.add(outcome));
         });
     }
 
@@ -174,9 +197,10 @@ impl Past {
     /// Of the writer.
     pub fn write<W: Write>(&mut self, drawn: &[Row], out: W) -> io::Result<W> {
         self.head.latest = self.horizon.latest();
+        self.head.open = self.ledger.open().len() as u64;
         let mut blocks = Blocks::begin(out)?;
         blocks.push(&Part::Head(Box::new(self.head.clone())))?;
-        for texts in Id::texts().chunks(BLOCK_ITEMS) {
+        for texts in Id::texts(0).chunks(BLOCK_ITEMS) {
             blocks.push(&Part::Ids(texts.iter().map(|text| (*text).to_owned()).collect()))?;
         }
         for rows in drawn.chunks(BLOCK_ITEMS) {
@@ -201,8 +225,21 @@ impl Past {
             }
         }
         blocks.push(&Part::Open(open))?;
-        // Whoever takes it in goes from place to place.
-        let mut settled: Vec<(Outcome, i64)> = self.settled.iter().map(|(o, n)| (*o, *n)).collect();
+        // Whoever takes them in goes from unit to unit.
+        let mut rated: Vec<(&Place, &Rated)> = self.settled.rated.iter().collect();
+        rated.sort_unstable_by_key(|(place, _)| **place);
+        let (mut places, mut cells) = (Vec::new(), 0);
+        for (place, rated) in rated {
+            cells += rated.cells.len();
+            places.push((*place, rated.clone()));
+            if cells >= BLOCK_CELLS {
+                blocks.push(&Part::Rated(std::mem::take(&mut places)))?;
+                cells = 0;
+            }
+        }
+        blocks.push(&Part::Rated(places))?;
+        let mut settled: Vec<(Outcome, i64)> =
+            self.settled.others.iter().map(|(o, n)| (*o, *n)).collect();
         settled.sort_unstable();
         for outcomes in settled.chunks(BLOCK_ITEMS) {
             blocks.push(&Part::Settled(outcomes.to_vec()))?;
@@ -210,10 +247,10 @@ impl Past {
         blocks.end()
     }
 
-    /// `(open records, settled outcomes, closed records)`.
+    /// `(open records, closed records, cells of those)`.
     pub fn sizes(&self) -> (u64, u64, u64) {
         let open = self.ledger.open().len() as u64;
-        (open, self.settled.len() as u64, self.ledger.closed().len())
+        (open, self.ledger.closed().len(), self.settled.cells() as u64)
     }
 }
 

@@ -54,6 +54,7 @@ pub fn restore(
     let base = Base {
         epoch: Some(head.epoch),
         cut: head.cut,
+        open: head.open as usize / workers,
         closed: Arc::new(closed_ids(&ids)?),
         drawn: drawn.into(),
     };
@@ -85,6 +86,7 @@ pub fn restore(
                 let outcomes = outcomes.into_iter().map(|(outcome, n)| (outcome, n as isize));
                 feed.batch(turn, Batch::Settled(outcomes.collect()));
             }
+            Part::Rated(places) => feed.batch(turn, Batch::Rated(places)),
             Part::Head(_) | Part::Ids(_) | Part::Drawn(_) | Part::Closed(_) => {}
         }
         progress(head.epoch, parts.position());

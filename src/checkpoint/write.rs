@@ -56,10 +56,10 @@ pub struct Written {
     pub events: u64,
     /// Records that can still change.
     pub open: u64,
-    /// Different outcomes of those that cannot.
-    pub settled: u64,
     /// Records that cannot.
     pub closed: u64,
+    /// Cells with ratings of those: what they are kept as.
+    pub cells: u64,
     /// Segments of the log that were archived since all kept checkpoints are beyond them.
     pub archived: u64,
 }
@@ -84,7 +84,7 @@ pub fn run() -> anyhow::Result<()> {
 /// As [`run`]. Nothing of it is left then but, perhaps, a file of another name.
 pub fn make(order: &Order) -> anyhow::Result<Written> {
     let mut past = gather(order)?;
-    let (open, settled, closed) = past.sizes();
+    let (open, closed, cells) = past.sizes();
     let events = past.head.events;
     let directory = directory(&order.data);
     std::fs::create_dir_all(&directory)
@@ -104,7 +104,7 @@ pub fn make(order: &Order) -> anyhow::Result<Written> {
         .and_then(|()| File::open(&directory)?.sync_all())
         .with_context(|| format!("cannot name {}", path.display()))?;
     let archived = tidy(&order.data)?;
-    Ok(Written { path, bytes, events, open, settled, closed, archived })
+    Ok(Written { path, bytes, events, open, closed, cells, archived })
 }
 
 /// The past up to the epoch, from the newest checkpoint before it.
@@ -127,6 +127,7 @@ fn gather(order: &Order) -> anyhow::Result<Past> {
                 epoch: 0,
                 position: reader.position(),
                 events: 0,
+                open: 0,
                 hour: None,
                 latest: i64::MIN,
                 cut: None,

@@ -57,12 +57,12 @@ pub fn run(
         let Some(moment) = supervisor.moment() else { return };
         let (epoch, started) = (moment.epoch, Instant::now());
         match make(config, program, moment, maker) {
-            Ok(Written { bytes, events, open, settled, closed, archived, .. }) => {
+            Ok(Written { bytes, events, open, closed, cells, archived, .. }) => {
                 since = started;
                 status.checkpoint(Kept { epoch, events });
                 info!(
                     "checkpoint of epoch {epoch} after {:.1} s: {bytes} bytes for {events} events, \
-                     {open} open records, {closed} closed with {settled} outcomes, {archived} \
+                     {open} open records, {closed} closed in {cells} cells, {archived} \
                      segments archived",
                     started.elapsed().as_secs_f64()
                 );

@@ -29,7 +29,7 @@ use crate::chain::Chain;
 use crate::config::{Config, Worker};
 use crate::log::Position;
 use crate::mesh::{Generation, Mesh, hand};
-use crate::protocol::{self, Command, Report, Seat};
+use crate::protocol::{self, Command, Listener, Report, Seat};
 use crate::tether;
 use crate::views::{Served, Snapshot, Updates};
 
@@ -589,10 +589,10 @@ impl Supervisor {
 
     /// Takes reports until the worker closes its end.
     fn listen(&self, stream: &UnixStream, post: &Post<'_>) -> io::Result<()> {
-        let mut reader = BufReader::new(stream);
+        let mut worker = Listener::new(BufReader::new(stream));
         let mut changes = Vec::new();
         let mut first = true;
-        while let Some(report) = protocol::receive(&mut reader)? {
+        while let Some(report) = worker.hear()? {
             match report {
                 Report::Restoring { epoch, bytes, of } => {
                     post.status.worker(WorkerStage::Restoring { epoch, bytes, of });

@@ -22,9 +22,6 @@ const CHUNK_ROWS_MAX: usize = 64;
 /// With fewer, a chunk is joined to its neighbour.
 const CHUNK_ROWS_MIN: usize = CHUNK_ROWS_MAX / 4;
 
-/// To sort more updates than this pays for ranking all ids first.
-const RANKED: usize = 1 << 16;
-
 /// Some rows that follow each other. A search looks at no other rows than those it finds: it compares
 /// the keys of chunks' first rows, and then the marks of one chunk.
 #[derive(Clone, Debug)]
@@ -196,9 +193,12 @@ impl Updates {
     /// # Panics
     /// If there are two of one key.
     pub fn of(mut updates: Vec<Update>) -> Updates {
-        if updates.len() > RANKED {
-            let ranks = Ranks::of_all();
-            updates.sort_by_cached_key(|update| ranks.of(&update.key()));
+        if updates.is_sorted_by(|one, other| one.key() < other.key()) {
+            return Updates(updates);
+        }
+        if updates.len() > Ranks::PAY {
+            // All but some are in order: this looks at those once.
+            updates.sort_by_key(Update::key);
         } else {
             updates.sort_by_cached_key(Update::key);
         }
@@ -213,25 +213,21 @@ impl Updates {
     ///
     /// # Panics
     /// If a row comes or goes twice, or a key gets two rows.
-    pub fn paired(changes: impl IntoIterator<Item = (Held, isize)>) -> Vec<Update> {
-        let mut updates: Vec<Update> = Vec::new();
-        for (row, diff) in changes {
-            let same = updates.last_mut().filter(|last| last.key() == row.key());
-            match (diff, same) {
-                (1, None) => updates.push(Update::Comes(row)),
-                (-1, None) => updates.push(Update::Goes(row)),
-                (1, Some(other)) if matches!(other, Update::Goes(_)) => {
-                    *other = Update::Instead(other.gone().expect("it goes"), row);
-                }
-                (-1, Some(other)) if matches!(other, Update::Comes(_)) => {
-                    let gone = row.digest;
-                    let came = mem::replace(other, Update::Goes(row)).came();
-                    *other = Update::Instead(gone, came.expect("it comes"));
-                }
-                (diff, same) => panic!("{row:?} comes {diff} times beside {same:?}"),
-            }
-        }
-        updates
+    pub fn paired(
+        changes: impl IntoIterator<Item = (Held, isize)>,
+    ) -> impl Iterator<Item = Update> {
+        let mut changes = changes.into_iter().peekable();
+        std::iter::from_fn(move || {
+            let (row, diff) = changes.next()?;
+            let other = changes.next_if(|(other, _)| other.key() == row.key());
+            Some(match (diff, other) {
+                (1, None) => Update::Comes(row),
+                (-1, None) => Update::Goes(row),
+                (1, Some((gone, -1))) => Update::Instead(gone.digest, row),
+                (-1, Some((came, 1))) => Update::Instead(row.digest, came),
+                (diff, other) => panic!("{row:?} comes {diff} times beside {other:?}"),
+            })
+        })
     }
 
     /// Cut into those of each view.
@@ -262,7 +258,7 @@ impl From<Vec<(Row, i64)>> for Updates {
     fn from(mut changes: Vec<(Row, i64)>) -> Updates {
         changes.sort_by_cached_key(|(row, _)| row.key());
         let changes = changes.into_iter().map(|(row, diff)| (Held::from(row), diff as isize));
-        Updates(Updates::paired(changes))
+        Updates(Updates::paired(changes).collect())
     }
 }
 
@@ -330,12 +326,10 @@ impl Table {
     /// If a row that went is not the one held, or one came beside a held one: then the worker and
     /// this table are not of the same history, and nothing served from here would be true.
     pub(super) fn update(&mut self, updates: Vec<Update>, changes: &mut Vec<Change>) {
-        let Some(update) = updates.first() else { return };
-        let chunks = Arc::make_mut(&mut self.chunks);
-        if chunks.is_empty() {
-            let (rows, marks) = (Vec::new(), Vec::new());
-            chunks.push(Arc::new(Chunk { first: update.key(), rows, marks }));
+        if self.is_empty() {
+            return self.fill(updates, changes);
         }
+        let chunks = Arc::make_mut(&mut self.chunks);
         let mut at = 0;
         let mut misshapen = false;
         for update in updates {
@@ -361,6 +355,24 @@ impl Table {
             let old = mem::take(chunks);
             reshape(old, chunks);
         }
+    }
+
+    /// Likewise where there is no row yet: chunks are made whole.
+    fn fill(&mut self, updates: Vec<Update>, changes: &mut Vec<Change>) {
+        let mut rows = Vec::with_capacity(updates.len());
+        for update in updates {
+            assert!(
+                matches!(update, Update::Comes(_)),
+                "the worker says {update:?} where no row is held"
+            );
+            rows.extend(update.came().map(Arc::new));
+        }
+        rows.iter().for_each(|row: &Arc<Held>| self.digest += row.digest);
+        self.rows = rows.len();
+        let parts = rows.len().div_ceil(CHUNK_ROWS_MAX).max(1);
+        let parts = rows.chunks(rows.len().div_ceil(parts).max(1));
+        self.chunks = Arc::new(parts.filter_map(|part| Chunk::of(part.to_vec())).collect());
+        changes.extend(rows.into_iter().map(|row| Change { before: None, after: Some(row) }));
     }
 
     /// What must be updated so that the table holds `rows` and nothing else; `rows` are sorted by

@@ -7,7 +7,7 @@ use otklik::chain::Chain;
 use otklik::config::Config;
 use otklik::event::Event;
 use otklik::log::{FrameBuilder, Options, Position, Reader, Whole, Writer};
-use otklik::protocol::{self, Command as Tell, Report};
+use otklik::protocol::{self, Command as Tell, Listener, Report};
 use otklik::rules::Rules;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -127,12 +127,13 @@ fn chain(data: &Path, workers: usize, end: Position) -> Chain {
         hours.extend(frame.hours().map(|hour| (frame.epoch, hour.expect("sound"))));
     }
     let (mut worker, ours, _handing) = worker_by_hand();
+    let mut listener = Listener::new(&ours);
     let tell = |command| protocol::send(&mut &ours, &command).expect("it listens");
     let (rules, data) = (Rules::default(), data.to_owned());
     tell(Tell::Start { data, adopted: vec![], workers, rules, first: None, seat: None });
     tell(Tell::Advance { end, epoch: u64::MAX, hours });
     let chain = loop {
-        match protocol::receive(&mut &ours).expect("it speaks").expect("it is there") {
+        match listener.hear().expect("it speaks").expect("it is there") {
             Report::Closed { chain, .. } => break *chain,
             Report::Part { .. }
             | Report::Reading { .. }

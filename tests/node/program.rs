@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use otklik::event::Event;
 use otklik::log::{FrameBuilder, Options, Writer};
-use otklik::protocol::{self, Command as Tell, Report};
+use otklik::protocol::{self, Command as Tell, Listener, Report};
 use otklik::rules::Rules;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -133,12 +133,13 @@ fn a_worker_that_reads_for_long_ends_with_its_node() {
     let end = log.position();
     log.close().expect("room");
     let (mut worker, ours, _handing) = worker_by_hand();
+    let mut listener = Listener::new(&ours);
     let tell = |command| protocol::send(&mut &ours, &command).expect("it listens");
     let (data, rules) = (directory.path().to_owned(), Rules::default());
     tell(Tell::Start { data, adopted: vec![], workers: 1, rules, first: None, seat: None });
     tell(Tell::Advance { end, epoch: u64::MAX, hours: vec![] });
     loop {
-        match protocol::receive(&mut &ours).expect("it speaks").expect("it is there") {
+        match listener.hear().expect("it speaks").expect("it is there") {
             Report::Reading { events } => break assert!(events < 500 * 4096),
             report => {
                 assert!(matches!(report, Report::Alive), "it has read all before it is asked")
