@@ -2,6 +2,7 @@
 //! that changes above when they do, or when the reference data say otherwise.
 
 use std::cell::RefCell;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -302,11 +303,11 @@ impl Places {
 
     /// The number of a place, from its first mention on.
     fn number(&mut self, place: Place) -> usize {
-        if let Some(&number) = self.known.get(&place) {
-            return number;
-        }
         let number = self.places.len();
-        self.known.insert(place, number);
+        match self.known.entry(place) {
+            Entry::Occupied(known) => return *known.get(),
+            Entry::Vacant(unknown) => _ = unknown.insert(number),
+        }
         self.places.push(AtPlace::new(place));
         for id in [Some(place.unit), Some(place.service), place.mfc].into_iter().flatten() {
             self.naming.entry(id).or_default().push(number);

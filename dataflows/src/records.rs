@@ -201,6 +201,7 @@ pub fn records<'s>(
         struck: false,
         restored: base.epoch,
         at_hand: None,
+        changed: false,
         accepted: 0,
         duplicates: 0,
         held: Vec::new(),
@@ -219,12 +220,14 @@ struct Judge {
     struck: bool,
     /// The epoch in which the past was put in: no hour strikes in it.
     restored: Option<Epoch>,
-    /// Then the record whose messages, in `held`, are not in the ledger yet.
+    /// The record at hand, if its messages are `held`, and what they came to `before`.
     at_hand: Option<Record>,
+    /// Whether it has new ones.
+    changed: bool,
     /// Of this epoch, over all records.
     accepted: isize,
     duplicates: isize,
-    /// Empty, but for their room, between calls.
+    /// Without a record at hand of no meaning; kept for their room.
     held: Vec<Message>,
     before: Vec<Outcome>,
     after: Vec<Outcome>,
@@ -239,9 +242,6 @@ impl Keeper<Heard, isize, Outcome, isize> for Judge {
         output: &mut Output<Outcome, isize>,
     ) {
         match heard {
-            Heard::Message(record, message) if self.restored == Some(epoch) => {
-                self.restore(record, message);
-            }
             Heard::Message(record, message) => self.judge(record, message, epoch, output),
             Heard::Received(received) => self.horizon.see(received),
             Heard::Hour(hour) if diff > 0 => {
@@ -252,18 +252,9 @@ impl Keeper<Heard, isize, Outcome, isize> for Judge {
         }
     }
 
-    /// Puts out what is counted over all records; and if the hour struck, records retire. Of a past that
-    /// was put in, what its open records come to.
+    /// Puts out what is counted over all records; and if the hour struck, records retire.
     fn close(&mut self, epoch: Epoch, output: &mut Output<Outcome, isize>) {
-        if self.restored == Some(epoch) {
-            self.keep();
-            let Judge { ledger, switches, accepted, after, .. } = self;
-            for (record, messages) in ledger.open() {
-                *accepted += messages.iter().filter(|message| is_rating(message)).count() as isize;
-                outcomes(record, &messages, switches, after);
-                output.extend(after.drain(..).map(|outcome| (outcome, epoch, 1)));
-            }
-        }
+        self.leave(epoch, output);
         let counts = [
             (Outcome::Accepted, std::mem::take(&mut self.accepted)),
             (Outcome::Duplicate, std::mem::take(&mut self.duplicates)),
@@ -286,25 +277,7 @@ impl Keeper<Heard, isize, Outcome, isize> for Judge {
 }
 
 impl Judge {
-    /// A message of a past, each once, of a record that is open; those of a record follow each other,
-    /// mostly.
-    fn restore(&mut self, record: Record, message: Message) {
-        if self.at_hand != Some(record) {
-            self.keep();
-            let is_open = self.ledger.messages(record, &mut self.held);
-            assert!(is_open, "a past has no messages of record {record}, which is closed");
-            self.at_hand = Some(record);
-        }
-        let is_new = ledger::add(&mut self.held, message);
-        assert!(is_new, "a past has each message of record {record} once");
-    }
-
-    fn keep(&mut self) {
-        if let Some(record) = self.at_hand.take() {
-            self.ledger.keep(record, &self.held);
-        }
-    }
-
+    /// Takes a message. Its record is judged when another one's comes: several often come together.
     fn judge(
         &mut self,
         record: Record,
@@ -312,24 +285,34 @@ impl Judge {
         epoch: Epoch,
         output: &mut Output<Outcome, isize>,
     ) {
-        if !self.ledger.messages(record, &mut self.held) {
-            let outcome = closed(&message);
-            self.accepted += isize::from(outcome != Outcome::Late);
-            output.push((outcome, epoch, 1));
-            return;
+        if self.at_hand != Some(record) {
+            self.leave(epoch, output);
+            if !self.ledger.messages(record, &mut self.held) {
+                let outcome = closed(&message);
+                self.accepted += isize::from(outcome != Outcome::Late);
+                output.push((outcome, epoch, 1));
+                return;
+            }
+            self.before.clear();
+            outcomes(record, &self.held, &self.switches, &mut self.before);
+            self.at_hand = Some(record);
         }
         let rating = isize::from(is_rating(&message));
         self.accepted += rating;
-        self.before.clear();
-        outcomes(record, &self.held, &self.switches, &mut self.before);
-        if !ledger::add(&mut self.held, message) {
-            self.duplicates += rating;
-            return;
+        let is_new = ledger::add(&mut self.held, message);
+        self.changed |= is_new;
+        self.duplicates += if is_new { 0 } else { rating };
+    }
+
+    /// Puts out how the record at hand has changed.
+    fn leave(&mut self, epoch: Epoch, output: &mut Output<Outcome, isize>) {
+        let Some(record) = self.at_hand.take() else { return };
+        if std::mem::take(&mut self.changed) {
+            self.ledger.keep(record, &self.held);
+            self.after.clear();
+            outcomes(record, &self.held, &self.switches, &mut self.after);
+            difference(&self.before, &mut self.after, epoch, output);
         }
-        self.ledger.keep(record, &self.held);
-        self.after.clear();
-        outcomes(record, &self.held, &self.switches, &mut self.after);
-        difference(&self.before, &mut self.after, epoch, output);
     }
 }
 

@@ -55,7 +55,8 @@ pub struct Head {
     pub chain: Chain,
 }
 
-/// What a block holds. They come in this order, the lists in any number of blocks each.
+/// What a block holds. They come in this order, the lists in any number of blocks each, those of open
+/// records and of ratings by turns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Part {
     /// The first block.

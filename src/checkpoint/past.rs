@@ -23,7 +23,7 @@ use crate::log::{Position, ReadError, Reader};
 /// Items of a list in one block.
 const BLOCK_ITEMS: usize = 1 << 14;
 /// Cells in one block, or those of one place.
-const BLOCK_CELLS: usize = 1 << 14;
+const BLOCK_CELLS: usize = 1 << 15;
 /// Bytes of the closed ids in one block.
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -217,27 +217,16 @@ impl Past {
             let rows = rows.iter().map(|row| (*row).clone()).collect();
             blocks.push(&Part::References(rows))?;
         }
-        let mut open = Vec::new();
-        for (record, messages) in self.ledger.open() {
-            open.extend(messages.chunks(64).map(|some| (record, some.to_vec())));
-            if open.len() >= BLOCK_ITEMS {
-                blocks.push(&Part::Open(std::mem::take(&mut open)))?;
+        // By turns: to judge open records is work for those who compute, to unpack cells for who reads.
+        let (mut open, mut rated) = (self.open_parts(), self.rated_parts());
+        loop {
+            let parts = [open.next(), rated.next()];
+            if parts.iter().all(Option::is_none) {
+                break;
             }
+            parts.iter().flatten().try_for_each(|part| blocks.push(part))?;
         }
-        blocks.push(&Part::Open(open))?;
-        // Whoever takes them in goes from unit to unit.
-        let mut rated: Vec<(&Place, &Rated)> = self.settled.rated.iter().collect();
-        rated.sort_unstable_by_key(|(place, _)| **place);
-        let (mut places, mut cells) = (Vec::new(), 0);
-        for (place, rated) in rated {
-            cells += rated.cells.len();
-            places.push((*place, rated.clone()));
-            if cells >= BLOCK_CELLS {
-                blocks.push(&Part::Rated(std::mem::take(&mut places)))?;
-                cells = 0;
-            }
-        }
-        blocks.push(&Part::Rated(places))?;
+        drop((open, rated));
         let mut settled: Vec<(Outcome, i64)> =
             self.settled.others.iter().map(|(o, n)| (*o, *n)).collect();
         settled.sort_unstable();
@@ -245,6 +234,35 @@ impl Past {
             blocks.push(&Part::Settled(outcomes.to_vec()))?;
         }
         blocks.end()
+    }
+
+    fn open_parts(&self) -> impl Iterator<Item = Part> {
+        let mut records = self.ledger.open();
+        std::iter::from_fn(move || {
+            let mut open = Vec::new();
+            while open.len() < BLOCK_ITEMS
+                && let Some((record, messages)) = records.next()
+            {
+                open.extend(messages.chunks(64).map(|some| (record, some.to_vec())));
+            }
+            (!open.is_empty()).then_some(Part::Open(open))
+        })
+    }
+
+    fn rated_parts(&self) -> impl Iterator<Item = Part> {
+        let mut rated: Vec<(&Place, &Rated)> = self.settled.rated.iter().collect();
+        rated.sort_unstable_by_key(|(place, _)| **place);
+        let mut rated = rated.into_iter();
+        std::iter::from_fn(move || {
+            let (mut places, mut cells) = (Vec::new(), 0);
+            while cells < BLOCK_CELLS
+                && let Some((place, rated)) = rated.next()
+            {
+                cells += rated.cells.len();
+                places.push((*place, rated.clone()));
+            }
+            (!places.is_empty()).then_some(Part::Rated(places))
+        })
     }
 
     /// `(open records, closed records, cells of those)`.
