@@ -192,7 +192,7 @@ impl<R: Read> Listener<R> {
     pub fn hear(&mut self) -> io::Result<Option<Report>> {
         loop {
             match numbered(&mut self.ids, || receive(&mut self.stream))? {
-                Some(Told::Ids(texts)) => self.ids.extend(texts.iter().map(|text| Id::of(text))),
+                Some(Told::Ids(texts)) => self.ids.extend(Id::of_all(&texts)),
                 Some(Told::Report(report)) => return Ok(Some(report)),
                 None => return Ok(None),
             }

@@ -3,7 +3,7 @@
 //! It holds nothing that cannot be computed again, so it may die at any moment; it learns of the
 //! node's death by the end of the stream, and ends too. It reads the log, and never writes it.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{Shutdown, TcpStream};
 use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,7 +19,8 @@ use anyhow::{Context, bail};
 use dataflows::calendar::Hour;
 use dataflows::domain::{Epoch, Input, Turn};
 use dataflows::graph::Base;
-use dataflows::views::{Row, View};
+use dataflows::views::{Ranks, Row, View};
+use differential_dataflow::consolidation::consolidate;
 
 use crate::chain::Chain;
 use crate::checkpoint::{self, Head, Restored};
@@ -457,7 +458,7 @@ struct Reporter {
     known: Epoch,
     /// How rows have changed since.
     pending: Vec<(Held, isize)>,
-    /// So many of them, from the first, are consolidated.
+    /// So many of them, from the first, are consolidated; if more than [`Ranks::PAY`], in the order of keys.
     consolidated: usize,
     told: Arc<Mutex<Told>>,
     reports: Arc<Mutex<Node>>,
@@ -538,7 +539,7 @@ impl Reporter {
             if let Some((path, head)) = self.expected.take_if(|(_, head)| head.epoch == epoch) {
                 self.begin_from(&path, &head)?;
             }
-            // What is consolidated is the greater part: a first state, beside what followed it.
+            // What is consolidated is the greater part.
             if changes.len() > self.pending.len() {
                 std::mem::swap(&mut changes, &mut self.pending);
                 self.consolidated = self.pending.len();
@@ -548,15 +549,14 @@ impl Reporter {
         Ok(())
     }
 
-    /// Brings together what is of the same keys: few, mostly, beside many of a first state.
+    /// Brings together what is of the same keys.
     fn consolidate(&mut self) {
-        let later = self.pending.split_off(self.consolidated);
-        let marks: HashSet<u64> = later.iter().map(|(held, _)| held.key().mark()).collect();
-        if !marks.is_empty() {
-            let is_same = |(held, _): &mut (Held, isize)| marks.contains(&held.key().mark());
-            let mut same: Vec<_> = self.pending.extract_if(.., is_same).chain(later).collect();
-            consolidate_by_key(&mut same, |held| held.key());
-            self.pending.append(&mut same);
+        if self.consolidated > Ranks::PAY {
+            // In the order of keys, and a first state mostly, with little that is later.
+            let later = self.pending.split_off(self.consolidated);
+            self.pending = put_in(std::mem::take(&mut self.pending), later);
+        } else if self.consolidated < self.pending.len() {
+            consolidate_by_key(&mut self.pending, |held| held.key());
         }
         self.consolidated = self.pending.len();
     }
@@ -602,6 +602,36 @@ impl Reporter {
     }
 }
 
+/// Puts some changes in among others, which are consolidated and in the order of their keys; so is what
+/// comes of both.
+fn put_in(all: Vec<(Held, isize)>, mut some: Vec<(Held, isize)>) -> Vec<(Held, isize)> {
+    if some.is_empty() {
+        return all;
+    }
+    some.sort_by_cached_key(|(held, _)| held.key());
+    let mut some = some.into_iter().peekable();
+    let mut places = Vec::new();
+    while let Some((first, diff)) = some.next() {
+        let key = first.key();
+        let mut same = vec![(first, diff)];
+        same.extend(iter::from_fn(|| some.next_if(|(held, _)| held.key() == key)));
+        let begin = all.partition_point(|(held, _)| held.key() < key);
+        let end = begin + all[begin..].iter().take_while(|(held, _)| held.key() == key).count();
+        places.push((begin, end, same));
+    }
+    let mut together = Vec::with_capacity(all.len() + places.len());
+    let (mut all, mut taken) = (all.into_iter(), 0);
+    for (begin, end, mut same) in places {
+        together.extend(all.by_ref().take(begin - taken));
+        same.extend(all.by_ref().take(end - begin));
+        consolidate(&mut same);
+        together.append(&mut same);
+        taken = end;
+    }
+    together.extend(all);
+    together
+}
+
 /// The rows with their digests; of a whole state the cores take a share each, since nothing else can be
 /// done then.
 fn held(mut changes: Vec<(Row, isize)>) -> Vec<(Held, isize)> {
@@ -627,4 +657,37 @@ fn held(mut changes: Vec<(Row, isize)>) -> Vec<(Held, isize)> {
 
 fn say(reports: &Mutex<Node>, report: &Report) -> std::io::Result<()> {
     reports.lock().expect("no panic").say(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dataflows::id::Id;
+    use dataflows::tally::Value;
+
+    fn mfc(unit: usize, k: i64) -> Held {
+        let unit = Id::of(&format!("{unit:04}"));
+        Held::from(Row::Mfc { unit, value: Value { k, n: 9 } })
+    }
+
+    /// As if all were sorted together: rows that change, go, come, and come and go.
+    #[test]
+    fn some_changes_are_put_in_among_many() {
+        let all: Vec<_> = (0..100).map(|unit| (mfc(3 * unit, 1), 1)).collect();
+        let mut some = Vec::new();
+        for unit in [0, 7, 150, 151, 297, 298] {
+            let is_there = unit % 3 == 0;
+            some.extend(is_there.then(|| (mfc(unit, 1), -1)));
+            some.extend([(mfc(unit, 2), 1), (mfc(unit, 2), -1)]);
+            some.extend((unit != 150).then(|| (mfc(unit, 3), 1)));
+        }
+        let mut expected = [all.clone(), some.clone()].concat();
+        consolidate(&mut expected);
+        expected.sort_by_key(|(held, _)| held.key());
+        some.reverse();
+        assert_eq!(put_in(all.clone(), some), expected);
+        assert_eq!(expected.len(), 100 - 1 + 3);
+        assert_eq!(put_in(all.clone(), vec![]), all);
+        assert_eq!(put_in(vec![], all.clone()), all);
+    }
 }

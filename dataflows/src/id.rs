@@ -32,12 +32,13 @@ struct Entry {
 
 /// Chunk `c` holds the entries `2^c - 1 .. 2^(c+1) - 1`: entries never move, so readers need no lock.
 static CHUNKS: [OnceLock<Box<[OnceLock<Entry>]>>; 32] = [const { OnceLock::new() }; 32];
-static INDEX: Mutex<Option<HashMap<&'static str, Id>>> = Mutex::new(None);
+static INDEX: Mutex<Option<Index>> = Mutex::new(None);
+
+type Index = HashMap<&'static str, Id, foldhash::fast::RandomState>;
 
 thread_local! {
     /// The texts this thread has met: the lock is taken once per thread and text, not per event.
-    static SEEN: RefCell<HashMap<&'static str, Id, foldhash::fast::RandomState>> =
-        RefCell::default();
+    static SEEN: RefCell<Index> = RefCell::default();
     /// Set while this thread reads or writes ids as numbers: what they stand for where it reads.
     static NUMBERED: RefCell<Option<Vec<Id>>> = const { RefCell::new(None) };
 }
@@ -62,9 +63,19 @@ impl Id {
         if let Some(id) = SEEN.with_borrow(|seen| seen.get(text).copied()) {
             return id;
         }
-        let (text, id) = intern(text);
+        let mut index = INDEX.lock().expect("interning does not panic");
+        let (text, id) = intern(index.get_or_insert_default(), text);
+        drop(index);
         SEEN.with_borrow_mut(|seen| seen.insert(text, id));
         id
+    }
+
+    /// The ids of many such texts, which this thread need not meet again.
+    pub fn of_all(texts: &[String]) -> Vec<Id> {
+        let mut index = INDEX.lock().expect("interning does not panic");
+        let index = index.get_or_insert_default();
+        index.reserve(texts.len());
+        texts.iter().map(|text| intern(index, text).1).collect()
     }
 
     /// The id of `text` if somebody has spoken of it before: a question must not make the table
@@ -133,9 +144,7 @@ fn place(n: u32) -> (usize, usize) {
     (chunk as usize, (n - (1 << chunk)) as usize)
 }
 
-fn intern(text: &str) -> (&'static str, Id) {
-    let mut guard = INDEX.lock().expect("interning does not panic");
-    let index = guard.get_or_insert_with(HashMap::new);
+fn intern(index: &mut Index, text: &str) -> (&'static str, Id) {
     if let Some((&text, &id)) = index.get_key_value(text) {
         return (text, id);
     }

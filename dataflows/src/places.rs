@@ -275,10 +275,12 @@ impl Places {
             self.correct(reference, &mut changes);
         }
         self.settle(settled, &mut changes);
-        let side = |ratings: &Ratings| ratings.electronic();
-        rated.sort_unstable_by_key(|(place, day, ratings, _)| (*place, side(ratings), *day));
-        for of_place in rated.chunk_by(|a, b| (a.0, side(&a.2)) == (b.0, side(&b.2))) {
-            self.rate(of_place, &mut changes);
+        let unit = |(place, _, ratings, _): &(Place, Day, Ratings, isize)| {
+            (place.unit, place.mfc, ratings.electronic())
+        };
+        rated.sort_unstable_by_key(|rating| (unit(rating), rating.0.service, rating.1));
+        for of_unit in rated.chunk_by(|one, other| unit(one) == unit(other)) {
+            self.rate(of_unit, &mut changes);
         }
         for (unit, facts) in facts {
             *self.facts.entry(unit).or_default() += facts;
@@ -315,28 +317,36 @@ impl Places {
         number
     }
 
-    /// Ratings of one place and side, by day.
+    /// Ratings of one side at places of one unit and МФЦ, by service and day.
     fn rate(&mut self, ratings: &[(Place, Day, Ratings, isize)], changes: &mut Changes) {
-        let (place, electronic) = (ratings[0].0, ratings[0].2.electronic());
-        let number = self.number(place);
-        let placing = self.offices.placing(&place);
-        let at = &mut self.places[number];
-        let mut messages = Messages::default();
-        let cells = ratings.chunk_by(|a, b| a.1 == b.1).map(|of_day| {
-            let day = of_day[0].1;
-            let ratings = of_day.iter().map(|(_, _, ratings, diff)| (ratings, *diff));
-            let (detail, of_these) = at.rated.add(day, electronic, ratings);
-            messages.plus_equals(&of_these);
-            (day, detail.tally(electronic))
-        });
-        match placing.counted(electronic) {
-            Some(seat) => {
-                changes.ratings(&place, seat, &self.posts, electronic, cells);
-                changes.of_unit(place.unit, seat, electronic);
+        let electronic = ratings[0].2.electronic();
+        let mut counted = None;
+        for of_place in ratings.chunk_by(|one, other| one.0.service == other.0.service) {
+            let place = of_place[0].0;
+            let number = self.number(place);
+            let placing = self.offices.placing(&place);
+            let at = &mut self.places[number];
+            let mut messages = Messages::default();
+            let cells = of_place.chunk_by(|one, other| one.1 == other.1).map(|of_day| {
+                let day = of_day[0].1;
+                let ratings = of_day.iter().map(|(_, _, ratings, diff)| (ratings, *diff));
+                let (detail, of_these) = at.rated.add(day, electronic, ratings);
+                messages.plus_equals(&of_these);
+                (day, detail.tally(electronic))
+            });
+            match placing.counted(electronic) {
+                Some(seat) => {
+                    changes.ratings(&place, seat, &self.posts, electronic, cells);
+                    counted = Some(place);
+                }
+                None => cells.for_each(drop),
             }
-            None => cells.for_each(drop),
+            changes.messages(&placing, electronic, &messages);
         }
-        changes.messages(&placing, electronic, &messages);
+        let Some(place) = counted else { return };
+        if let Some(seat) = self.offices.placing(&place).counted(electronic) {
+            changes.of_unit(place.unit, seat, electronic);
+        }
     }
 
     /// What closed records came to at places of which nothing else was said before.

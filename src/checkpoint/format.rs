@@ -216,7 +216,7 @@ impl<R: Read> Checkpoint<R> {
             let options = bincode::DefaultOptions::new().with_limit(u64::from(BLOCK_BYTES_MAX));
             let part = numbered(&mut self.ids, || options.deserialize(&unpacked));
             match part.map_err(|_| corrupt("it is no part"))? {
-                Part::Ids(texts) => self.ids.extend(texts.iter().map(|text| Id::of(text))),
+                Part::Ids(texts) => self.ids.extend(Id::of_all(&texts)),
                 part => return Ok(Some(part)),
             }
         }

@@ -590,7 +590,7 @@ impl Supervisor {
     /// Takes reports until the worker closes its end.
     fn listen(&self, stream: &UnixStream, post: &Post<'_>) -> io::Result<()> {
         let mut worker = Listener::new(BufReader::new(stream));
-        let mut changes = Vec::new();
+        let mut changes = Updates::default();
         let mut first = true;
         while let Some(report) = worker.hear()? {
             match report {
@@ -607,12 +607,12 @@ impl Supervisor {
                     self.lock().alive = Instant::now();
                     continue;
                 }
-                Report::Part { changes: mut part } => changes.append(&mut part),
-                Report::Closed { upper, after, changes: mut part, chain } => {
+                Report::Part { changes: part } => changes.add(part),
+                Report::Closed { upper, after, changes: part, chain } => {
                     self.lock().taking = true;
-                    changes.append(&mut part);
+                    changes.add(part);
                     let (position, closing) = self.closed(upper)?;
-                    let changes = Updates::of(std::mem::take(&mut changes));
+                    let changes = std::mem::take(&mut changes);
                     let epoch = match std::mem::take(&mut first) {
                         true => post.served.replace(upper, changes),
                         false => post.served.apply_after(after, upper, changes),

@@ -69,12 +69,12 @@ impl Snapshot {
 
     /// What must be updated so that there are the rows that come with `rows`, and no others.
     fn difference(&self, rows: Updates) -> Updates {
-        let mut came: [Vec<Held>; View::ALL.len()] = Default::default();
-        for (view, of_view) in rows.by_view() {
-            came[view as usize] = of_view.into_iter().filter_map(Update::came).collect();
+        let mut differences = Updates::default();
+        for (table, mut rows) in self.tables.iter().zip(rows.by_view()) {
+            table::sort(&mut rows);
+            differences.add(table.difference(rows.into_iter().filter_map(Update::came)));
         }
-        let differences = self.tables.iter().zip(came).map(|(table, rows)| table.difference(rows));
-        Updates::of(differences.flatten().collect())
+        differences
     }
 }
 
@@ -203,8 +203,8 @@ impl Served {
         let snapshot = rows.get_or_insert_with(Snapshot::default);
         snapshot.epoch = epoch;
         let tables = Arc::make_mut(&mut snapshot.tables);
-        for (view, of_view) in updates.by_view() {
-            tables[view as usize].update(of_view, &mut changes);
+        for (table, of_view) in tables.iter_mut().zip(updates.by_view()) {
+            table.update(of_view, &mut changes);
         }
         let digests = snapshot.digests();
         let published = self.published.as_ref().map(|published| (published, snapshot.clone()));

@@ -10,7 +10,7 @@ use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use dataflows::views::{Key, Ranks, Row, View};
+use dataflows::views::{Key, Row, View};
 use serde::{Deserialize, Serialize};
 
 use super::Change;
@@ -183,29 +183,30 @@ impl Update {
     }
 }
 
-/// What becomes of keys, sorted by key, each key once.
+/// What becomes of keys, each key once: view by view, in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Updates(Vec<Update>);
+pub struct Updates([Vec<Update>; View::ALL.len()]);
+
+/// Sorts updates of one view by key.
+///
+/// # Panics
+/// If there are two of one key.
+pub(super) fn sort(updates: &mut [Update]) {
+    if updates.is_sorted_by(|one, other| one.key() < other.key()) {
+        return;
+    }
+    updates.sort_by_cached_key(Update::key);
+    for two in updates.windows(2) {
+        assert!(two[0].key() != two[1].key(), "{:?} beside {:?}", two[0], two[1]);
+    }
+}
 
 impl Updates {
-    /// These, in any order.
-    ///
-    /// # Panics
-    /// If there are two of one key.
-    pub fn of(mut updates: Vec<Update>) -> Updates {
-        if updates.is_sorted_by(|one, other| one.key() < other.key()) {
-            return Updates(updates);
+    /// And these, of other keys.
+    pub fn add(&mut self, updates: impl IntoIterator<Item = Update>) {
+        for update in updates {
+            self.0[update.key().view as usize].push(update);
         }
-        if updates.len() > Ranks::PAY {
-            // All but some are in order: this looks at those once.
-            updates.sort_by_key(Update::key);
-        } else {
-            updates.sort_by_cached_key(Update::key);
-        }
-        for two in updates.windows(2) {
-            assert!(two[0].key() != two[1].key(), "{:?} beside {:?}", two[0], two[1]);
-        }
-        Updates(updates)
     }
 
     /// Of rows that went (-1) and came (+1), consolidated and such that those of one key are beside each
@@ -230,23 +231,19 @@ impl Updates {
         })
     }
 
-    /// Cut into those of each view.
-    pub(super) fn by_view(self) -> impl Iterator<Item = (View, Vec<Update>)> {
-        let mut updates = self.0.into_iter().peekable();
-        std::iter::from_fn(move || {
-            let view = updates.peek()?.key().view;
-            Some((view, std::iter::from_fn(|| updates.next_if(|u| u.key().view == view)).collect()))
-        })
+    /// Those of each view, in the order of [`View::ALL`].
+    pub(super) fn by_view(self) -> [Vec<Update>; View::ALL.len()] {
+        self.0
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.iter().map(Vec::len).sum()
     }
 }
 
@@ -258,7 +255,9 @@ impl From<Vec<(Row, i64)>> for Updates {
     fn from(mut changes: Vec<(Row, i64)>) -> Updates {
         changes.sort_by_cached_key(|(row, _)| row.key());
         let changes = changes.into_iter().map(|(row, diff)| (Held::from(row), diff as isize));
-        Updates(Updates::paired(changes).collect())
+        let mut updates = Updates::default();
+        updates.add(Updates::paired(changes));
+        updates
     }
 }
 
@@ -320,12 +319,13 @@ impl Table {
         self.chunks.iter().flat_map(|chunk| chunk.rows.iter())
     }
 
-    /// Makes `updates`, which are sorted by key, each key once; what changed is added to `changes`.
+    /// Makes `updates`, each key once; what changed is added to `changes`, by key.
     ///
     /// # Panics
-    /// If a row that went is not the one held, or one came beside a held one: then the worker and
+    /// If there are two of one key. If a row that went is not the one held, or one came beside a held one: then the worker and
     /// this table are not of the same history, and nothing served from here would be true.
-    pub(super) fn update(&mut self, updates: Vec<Update>, changes: &mut Vec<Change>) {
+    pub(super) fn update(&mut self, mut updates: Vec<Update>, changes: &mut Vec<Change>) {
+        sort(&mut updates);
         if self.is_empty() {
             return self.fill(updates, changes);
         }
@@ -357,7 +357,7 @@ impl Table {
         }
     }
 
-    /// Likewise where there is no row yet: chunks are made whole.
+    /// Likewise of sorted ones, where there is no row yet: chunks are made whole.
     fn fill(&mut self, updates: Vec<Update>, changes: &mut Vec<Change>) {
         let mut rows = Vec::with_capacity(updates.len());
         for update in updates {
@@ -377,7 +377,7 @@ impl Table {
 
     /// What must be updated so that the table holds `rows` and nothing else; `rows` are sorted by
     /// key, each key once.
-    pub(super) fn difference(&self, rows: Vec<Held>) -> Vec<Update> {
+    pub(super) fn difference(&self, rows: impl IntoIterator<Item = Held>) -> Vec<Update> {
         let mut held = self.iter().map(|held| &**held).peekable();
         let mut updates = Vec::new();
         for row in rows {
