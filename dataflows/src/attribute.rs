@@ -148,8 +148,8 @@ pub struct Posts(Table<Id, Vec<Span>>);
 #[derive(Debug, Default)]
 pub struct PeriodSums {
     sums: Table<PeriodKey, PeriodTally>,
-    /// Those looked for last, by the last bits of their start: finding out which they are is a third of the
-    /// work at a place with few days, and most places of a unit have the same.
+    /// Those looked for last, by the last bits of their start: most places of a unit have the same, and the
+    /// calendar is slow beside what is to be added.
     known: [Twelve; 16],
 }
 

@@ -356,8 +356,9 @@ impl Places {
         for of_unit in settled.chunk_by_mut(|one, other| unit(one) == unit(other)) {
             let first = self.places.len();
             for (place, rated) in of_unit {
+                let next = self.places.len();
                 let number = self.number(*place);
-                assert!(number >= first, "a past puts in {place:?} once, and first");
+                assert!(number == next, "a past puts in {place:?} once, and first");
                 self.places[number].rated = std::mem::take(rated);
             }
             self.give_ratings(&self.places[first..], 1, changes);

@@ -15,6 +15,9 @@ use crate::rules::Rules;
 /// Events handed to a timely worker at once.
 const BATCH_EVENTS: usize = 4096;
 
+/// Room made for open records at a worker beforehand; for more it is made when they come.
+const ROOM_MAX: usize = 1 << 24;
+
 /// A dataflow with its past put in; the epoch of the checkpoint is open until the next is closed.
 pub struct Restored {
     /// What the checkpoint is of.
@@ -54,7 +57,7 @@ pub fn restore(
     let base = Base {
         epoch: Some(head.epoch),
         cut: head.cut,
-        open: head.open as usize / workers,
+        open: (head.open as usize / workers).min(ROOM_MAX),
         closed: Arc::new(closed_ids(&ids)?),
         drawn: drawn.into(),
     };
