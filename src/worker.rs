@@ -38,6 +38,8 @@ const BATCH_EVENTS: usize = 4096;
 const GROUP_EVENTS: u64 = 1 << 18;
 /// Rows in one message, so that neither side holds a whole state twice.
 const PART_ROWS: usize = 1 << 16;
+/// One change for so many rows is few: it is looked for among them, where else all are sorted.
+const FEW: usize = 64;
 /// How often a reading worker says how far it is: whoever watches it must see it go on.
 const READING: Duration = Duration::from_millis(500);
 
@@ -458,7 +460,8 @@ struct Reporter {
     known: Epoch,
     /// How rows have changed since.
     pending: Vec<(Held, isize)>,
-    /// So many of them, from the first, are consolidated; if more than [`Ranks::PAY`], in the order of keys.
+    /// So many of them, from the first, are consolidated; if more than [`Ranks::PAY`], in the order of
+    /// their keys.
     consolidated: usize,
     told: Arc<Mutex<Told>>,
     reports: Arc<Mutex<Node>>,
@@ -551,11 +554,12 @@ impl Reporter {
 
     /// Brings together what is of the same keys.
     fn consolidate(&mut self) {
-        if self.consolidated > Ranks::PAY {
-            // In the order of keys, and a first state mostly, with little that is later.
+        let later = self.pending.len() - self.consolidated;
+        if later > 0 && self.consolidated > Ranks::PAY.max(FEW * later) {
+            // A first state, and what followed it.
             let later = self.pending.split_off(self.consolidated);
             self.pending = put_in(std::mem::take(&mut self.pending), later);
-        } else if self.consolidated < self.pending.len() {
+        } else if later > 0 {
             consolidate_by_key(&mut self.pending, |held| held.key());
         }
         self.consolidated = self.pending.len();
@@ -605,9 +609,6 @@ impl Reporter {
 /// Puts some changes in among others, which are consolidated and in the order of their keys; so is what
 /// comes of both.
 fn put_in(all: Vec<(Held, isize)>, mut some: Vec<(Held, isize)>) -> Vec<(Held, isize)> {
-    if some.is_empty() {
-        return all;
-    }
     some.sort_by_cached_key(|(held, _)| held.key());
     let mut some = some.into_iter().peekable();
     let mut places = Vec::new();

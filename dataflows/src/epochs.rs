@@ -1,6 +1,6 @@
 //! The shape of time: collections over [`Epoch`]s, and one way to write an operator with state of
-//! its own, [`as_it_comes`]. Those of records and places, which see every event, are [`Keeper`]s; others that say
-//! what differential's do not (days against tenures, draws, clocks) are [`per_epoch`] with a closure.
+//! its own, [`as_it_comes`]. Those of records and places, which see every event, are [`Keeper`]s; others
+//! that say what differential's do not (draws, clocks) are [`per_epoch`] with a closure.
 //! What is summed by key on the way to a row is in [`sums`]: a total that changes in every epoch is a
 //! number in a table there, where an arrangement would keep a batch of them an epoch and merge it for ever.
 

@@ -52,8 +52,8 @@ pub struct Inputs {
     latest: InputSession<Epoch, i64, isize>,
     /// The latest seen here, and the latest put in.
     seen: (i64, i64),
+    /// Of closed records: what they came to, and their ratings by place.
     settled: InputSession<Epoch, Outcome, isize>,
-    /// Likewise, at places.
     rated: InputSession<Epoch, (Place, Box<Rated>), isize>,
 }
 

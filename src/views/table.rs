@@ -322,9 +322,14 @@ impl Table {
     /// Makes `updates`, each key once; what changed is added to `changes`, by key.
     ///
     /// # Panics
-    /// If there are two of one key. If a row that went is not the one held, or one came beside a held one: then the worker and
-    /// this table are not of the same history, and nothing served from here would be true.
+    /// If there are two of one key. If a row that went is not the one held, or one came beside a held
+    /// one: then the worker and this table are not of the same history, and nothing served from here
+    /// would be true.
     pub(super) fn update(&mut self, mut updates: Vec<Update>, changes: &mut Vec<Change>) {
+        if updates.is_empty() {
+            // Else the list of chunks would be copied for the sake of who reads it.
+            return;
+        }
         sort(&mut updates);
         if self.is_empty() {
             return self.fill(updates, changes);
@@ -357,7 +362,7 @@ impl Table {
         }
     }
 
-    /// Likewise of sorted ones, where there is no row yet: chunks are made whole.
+    /// Likewise of some sorted ones, where there is no row yet: chunks are made whole.
     fn fill(&mut self, updates: Vec<Update>, changes: &mut Vec<Change>) {
         let mut rows = Vec::with_capacity(updates.len());
         for update in updates {
@@ -369,8 +374,8 @@ impl Table {
         }
         rows.iter().for_each(|row: &Arc<Held>| self.digest += row.digest);
         self.rows = rows.len();
-        let parts = rows.len().div_ceil(CHUNK_ROWS_MAX).max(1);
-        let parts = rows.chunks(rows.len().div_ceil(parts).max(1));
+        let parts = rows.len().div_ceil(CHUNK_ROWS_MAX);
+        let parts = rows.chunks(rows.len().div_ceil(parts));
         self.chunks = Arc::new(parts.filter_map(|part| Chunk::of(part.to_vec())).collect());
         changes.extend(rows.into_iter().map(|row| Change { before: None, after: Some(row) }));
     }
@@ -418,5 +423,46 @@ fn reshape(old: Vec<Arc<Chunk>>, chunks: &mut Vec<Arc<Chunk>>) {
         } else if !rows.is_empty() {
             chunks.push(chunk);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dataflows::id::Id;
+    use dataflows::tally::Value;
+
+    fn mfc(unit: &str) -> Row {
+        Row::Mfc { unit: Id::of(unit), value: Value { k: 1, n: 2 } }
+    }
+
+    /// An epoch has updates of some views: the tables of the others stay what their readers have.
+    #[test]
+    fn a_table_without_updates_is_not_copied() {
+        let mut table = Table::of(vec![mfc("A"), mfc("B")]);
+        let read = table.clone();
+        table.update(Vec::new(), &mut Vec::new());
+        assert!(Arc::ptr_eq(&table.chunks, &read.chunks));
+        table.update(vec![Update::Comes(mfc("C").into())], &mut Vec::new());
+        assert!(!Arc::ptr_eq(&table.chunks, &read.chunks));
+        assert_eq!((table.len(), read.len()), (3, 2));
+    }
+
+    /// In any order; and all of them may go and come again.
+    #[test]
+    fn a_table_is_filled_in_the_order_of_keys() {
+        let names: Vec<String> = (0..150).map(|n| format!("{n:03}")).collect();
+        let comes = |name: &String| Update::Comes(mfc(name).into());
+        let goes = |name: &String| Update::Goes(mfc(name).into());
+        let (mut table, mut changes) = (Table::default(), Vec::new());
+        for _ in 0..2 {
+            table.update(names.iter().rev().map(comes).collect(), &mut changes);
+            let expected: Vec<Row> = names.iter().map(|name| mfc(name)).collect();
+            assert!(table.iter().map(|held| held.row()).eq(&expected));
+            assert_eq!(table.digest(), Table::of(expected).digest());
+            table.update(names.iter().map(goes).collect(), &mut changes);
+            assert_eq!((table.len(), table.digest()), (0, Digest::default()));
+        }
+        assert_eq!(changes.len(), 4 * names.len());
     }
 }
