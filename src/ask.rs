@@ -33,8 +33,8 @@ pub fn values(answer: &Answer) -> Map<String, Json> {
     let mut fields = share(total.value());
     let mut put = |name: &str, value: Json| drop(fields.insert(name.to_owned(), value));
     put("average", hundredths(total.spread().average()));
-    put("criteria", list(total.criteria(), criterion));
-    put("channels", list(total.channels(), channel));
+    put("criteria", list(total.shares.criteria().collect(), criterion));
+    put("channels", list(total.shares.channels().collect(), channel));
     put("crossed", crossed(answer));
     put("units", by_id("unit", answer.units.iter().map(|(id, value)| (Some(*id), *value))));
     put("mfcs", by_id("mfc", answer.mfcs.iter().map(|(id, value)| (*id, *value))));
@@ -54,11 +54,9 @@ pub fn manager_period(
     row: &ManagerPeriod,
     answer: &Answer,
 ) -> Result<Map<String, Json>, NotTheRow> {
-    let total = total(answer);
-    let own = (row.value, &row.criteria, &row.channels);
-    let found = (total.value(), &total.criteria(), &total.channels());
-    if own != found {
-        return Err(NotTheRow(format!("{found:?} where the row has {own:?}")));
+    let found = total(answer).shares;
+    if found != row.own {
+        return Err(NotTheRow(format!("{found:?} where the row has {:?}", row.own)));
     }
     let mut fields = Map::new();
     set(&mut fields, "row", json(&Row::ManagerPeriod(Box::new(row.clone()))));
@@ -152,9 +150,9 @@ struct RowCounts {
 fn counts(row: Option<&Row>) -> RowCounts {
     match row {
         Some(Row::ManagerPeriod(row)) => RowCounts {
-            value: row.value,
-            criteria: row.criteria.clone(),
-            channels: row.channels.clone(),
+            value: row.own.value(),
+            criteria: row.own.criteria().collect(),
+            channels: row.own.channels().collect(),
         },
         Some(Row::Agency(row)) => RowCounts { value: row.value, ..RowCounts::default() },
         _ => RowCounts::default(),
@@ -195,7 +193,7 @@ fn total(answer: &Answer) -> Tally {
 fn rule(answer: &Answer) -> Json {
     let [plain, electronic] = [false, true].map(|side| {
         let tally = answer.ratings[usize::from(side)].tally(side);
-        tally.criteria().into_iter().collect::<BTreeMap<u8, Value>>()
+        tally.shares.criteria().collect::<BTreeMap<u8, Value>>()
     });
     let positive = |of: &BTreeMap<u8, Value>, number| of.get(&number).map_or(0, |value| value.k);
     let integral = plain.get(&9).copied().unwrap_or_default();
@@ -225,7 +223,7 @@ fn rule(answer: &Answer) -> Json {
 ///
 /// - rule: Order 120 p. 6.1 "в", footnotes 5 and 12; order-120 § 5
 fn goal(row: &ManagerPeriod) -> Json {
-    let Value { k, n } = row.value;
+    let Value { k, n } = row.own.value();
     let at_least = |micropercent: i64| reach(k, n, i128::from(micropercent), HUNDRED, false);
     let (rule, percent, missing) = match (row.target, row.previous) {
         (Some(target), _) => ("target", decimal(Some(target), 1_000_000), at_least(target)),

@@ -149,12 +149,14 @@ pub struct Teller<W> {
     stream: W,
     /// So many ids have been told.
     ids: usize,
+    /// Room for a message.
+    bytes: Vec<u8>,
 }
 
 impl<W: Write> Teller<W> {
     /// To one who has been told nothing yet.
     pub fn new(stream: W) -> Teller<W> {
-        Teller { stream, ids: 0 }
+        Teller { stream, ids: 0, bytes: Vec::new() }
     }
 
     /// Writes one message.
@@ -166,9 +168,10 @@ impl<W: Write> Teller<W> {
         self.ids += new.len();
         for texts in new.chunks(IDS_MAX) {
             let texts = texts.iter().map(|text| (*text).to_owned()).collect();
-            send(&mut self.stream, &Told::<&Report>::Ids(texts))?;
+            send_by(&mut self.bytes, &mut self.stream, &Told::<&Report>::Ids(texts))?;
         }
-        numbered(&mut Vec::new(), || send(&mut self.stream, &Told::Report(report)))
+        let Teller { stream, bytes, .. } = self;
+        numbered(&mut Vec::new(), || send_by(bytes, stream, &Told::Report(report)))
     }
 }
 
@@ -177,12 +180,14 @@ impl<W: Write> Teller<W> {
 pub struct Listener<R> {
     stream: R,
     ids: Vec<Id>,
+    /// Room for a message.
+    bytes: Vec<u8>,
 }
 
 impl<R: Read> Listener<R> {
     /// To one who has told nothing yet.
     pub fn new(stream: R) -> Listener<R> {
-        Listener { stream, ids: Vec::new() }
+        Listener { stream, ids: Vec::new(), bytes: Vec::new() }
     }
 
     /// Reads one message; `None` where the stream ends before one begins.
@@ -191,7 +196,8 @@ impl<R: Read> Listener<R> {
     /// As [`receive`].
     pub fn hear(&mut self) -> io::Result<Option<Report>> {
         loop {
-            match numbered(&mut self.ids, || receive(&mut self.stream))? {
+            let Listener { stream, ids, bytes } = self;
+            match numbered(ids, || receive_by(bytes, stream))? {
                 Some(Told::Ids(texts)) => self.ids.extend(Id::of_all(&texts)),
                 Some(Told::Report(report)) => return Ok(Some(report)),
                 None => return Ok(None),
@@ -205,14 +211,23 @@ impl<R: Read> Listener<R> {
 /// # Errors
 /// Of the stream; a message that is larger than four gigabytes.
 pub fn send<M: Serialize>(stream: &mut impl Write, message: &M) -> io::Result<()> {
-    let mut bytes = vec![0; 4];
+    send_by(&mut Vec::new(), stream, message)
+}
+
+fn send_by<M: Serialize>(
+    bytes: &mut Vec<u8>,
+    stream: &mut impl Write,
+    message: &M,
+) -> io::Result<()> {
+    bytes.clear();
+    bytes.extend([0; 4]);
     bincode::DefaultOptions::new()
         .with_fixint_encoding()
-        .serialize_into(&mut bytes, message)
+        .serialize_into(&mut *bytes, message)
         .map_err(io::Error::other)?;
     let length = u32::try_from(bytes.len() - 4).map_err(io::Error::other)?;
     bytes[..4].copy_from_slice(&length.to_le_bytes());
-    stream.write_all(&bytes)
+    stream.write_all(bytes)
 }
 
 /// Reads one message; `None` where the stream ends before one begins.
@@ -220,6 +235,13 @@ pub fn send<M: Serialize>(stream: &mut impl Write, message: &M) -> io::Result<()
 /// # Errors
 /// Of the stream; bytes that are no message.
 pub fn receive<M: DeserializeOwned>(stream: &mut impl Read) -> io::Result<Option<M>> {
+    receive_by(&mut Vec::new(), stream)
+}
+
+fn receive_by<M: DeserializeOwned>(
+    bytes: &mut Vec<u8>,
+    stream: &mut impl Read,
+) -> io::Result<Option<M>> {
     let mut length = [0; 4];
     match stream.read_exact(&mut length) {
         Ok(()) => {}
@@ -227,14 +249,14 @@ pub fn receive<M: DeserializeOwned>(stream: &mut impl Read) -> io::Result<Option
         Err(error) => return Err(error),
     }
     let length = u32::from_le_bytes(length) as usize;
-    let mut bytes = Vec::new();
-    stream.by_ref().take(length as u64).read_to_end(&mut bytes)?;
+    bytes.clear();
+    stream.by_ref().take(length as u64).read_to_end(bytes)?;
     if bytes.len() < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     bincode::DefaultOptions::new()
         .with_fixint_encoding()
-        .deserialize(&bytes)
+        .deserialize(bytes)
         .map(Some)
         .map_err(io::Error::other)
 }

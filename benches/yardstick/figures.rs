@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use dataflows::calendar::Day;
 use dataflows::domain::{Channel, Input, Message, Place, Record, Score};
 use dataflows::id::Id;
-use dataflows::tally::{Spread, Value};
+use dataflows::tally::{Shares, Spread, Value};
 use dataflows::views::{AgencyRow, ManagerPeriod, Row, Status};
 use dataflows::world::World;
 use otklik::rules::Rules;
@@ -26,8 +26,8 @@ pub struct Yardstick {
 /// A tally by aspect and by channel, `(positive, all)`.
 #[derive(Clone, Default)]
 struct Tally {
-    aspects: [[i64; 2]; 9],
-    channels: [[i64; 2]; 4],
+    aspects: [[i32; 2]; 9],
+    channels: [[i32; 2]; 4],
 }
 
 /// A tenure's periods, by number.
@@ -183,10 +183,8 @@ impl Sums {
                     break;
                 }
                 let tally = periods.tallies.get(place).cloned().unwrap_or_default();
-                let value = Value {
-                    k: tally.channels.iter().map(|[k, _]| k).sum(),
-                    n: tally.channels.iter().map(|[_, n]| n).sum(),
-                };
+                let own = Shares::new(tally.aspects, tally.channels);
+                let value = own.value();
                 let cut = tenure.until < end;
                 let complete = !cut && end <= today;
                 if value.n == 0 && !complete {
@@ -209,18 +207,7 @@ impl Sums {
                     from,
                     until: end.min(tenure.until),
                     complete,
-                    value,
-                    criteria: (1..)
-                        .zip(tally.aspects)
-                        .filter(|(_, [_, n])| *n > 0)
-                        .map(|(aspect, [k, n])| (aspect, Value { k, n }))
-                        .collect(),
-                    channels: Channel::ALL
-                        .into_iter()
-                        .zip(tally.channels)
-                        .filter(|(_, [_, n])| *n > 0)
-                        .map(|(channel, [k, n])| (channel, Value { k, n }))
-                        .collect(),
+                    own,
                     previous,
                     target,
                     status,
@@ -254,7 +241,7 @@ impl Sums {
         let mut running: HashMap<Id, (i64, i64)> = HashMap::new();
         for row in periods {
             if let Row::ManagerPeriod(row) = row
-                && let (Some(agency), Some(r)) = (row.agency, row.value.millionths())
+                && let (Some(agency), Some(r)) = (row.agency, row.own.value().millionths())
                 && serving(row)
             {
                 let (sum, managers) = running.entry(agency).or_default();
@@ -305,7 +292,7 @@ impl Periods {
 impl Tally {
     fn add(&mut self, ratings: &[(Channel, Aspect, Score)]) {
         for &(channel, aspect, score) in ratings {
-            let positive = i64::from(score.is_positive());
+            let positive = i32::from(score.is_positive());
             for [k, n] in [&mut self.aspects[aspect], &mut self.channels[channel as usize]] {
                 *k += positive;
                 *n += 1;

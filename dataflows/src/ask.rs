@@ -449,7 +449,7 @@ fn set_aside(
     };
     if let Some(why) = why {
         for (_, detail) in cells(at, electronic, days) {
-            for (channel, value) in detail.tally(electronic).channels() {
+            for (channel, value) in detail.tally(electronic).shares.channels() {
                 *answer.beside.entry((why, channel)).or_default() += value.n;
             }
         }

@@ -1,7 +1,6 @@
 //! The values of managers and agencies, and whether targets were met (order-120 §§ 4, 5).
 
 use std::collections::hash_map::Entry;
-use std::rc::Rc;
 
 use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
@@ -123,9 +122,7 @@ impl Office {
             from,
             until: end.min(self.tenure.until),
             complete,
-            value,
-            criteria: tally.own.criteria(),
-            channels: tally.own.channels(),
+            own: tally.own.shares,
             previous,
             target,
             status,
@@ -186,13 +183,10 @@ enum Found {
 /// - out: the rows and values of the periods that change
 /// - state: by tenure its office, and a tally for each period that has ratings
 pub fn periods<'s>(
-    attributed: Rows<'s, PeriodKey, PeriodTally>,
+    attributed: Rows<'s, (PeriodKey, Box<PeriodTally>)>,
     offices: Rows<'s, (Id, Office)>,
 ) -> Assessed<'s> {
-    let ratings = attributed
-        .inner
-        .map(|(period, epoch, tally)| (Heard::Ratings(period, Box::new(tally)), epoch, 1))
-        .as_collection();
+    let ratings = attributed.map(|(period, tally)| Heard::Ratings(period, tally));
     let heard = ratings.concat(offices.map(|(_, office)| Heard::Office(Box::new(office))));
     let heard = exchange(heard, |heard| match heard {
         Heard::Ratings((tenure, _), _) => tenure.hashed(),
@@ -228,16 +222,16 @@ pub fn periods<'s>(
 #[derive(Default)]
 struct Periods {
     tenures: Table<Id, OfTenure>,
-    /// Those that changed in this epoch, as they were before it.
-    before: Table<Id, OfTenure>,
+    /// The tallies that changed in this epoch, as they were before it.
+    before: Table<PeriodKey, PeriodTally>,
     /// Offices that came or went in it, some perhaps for nothing.
     offices: Vec<(Box<Office>, isize)>,
 }
 
 /// What is known of a tenure.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct OfTenure {
-    office: Option<Rc<Office>>,
+    office: Option<Box<Office>>,
     /// By period, in their order.
     tallies: Vec<(i32, PeriodTally)>,
 }
@@ -246,31 +240,34 @@ impl Keeper<Heard, isize, Found, isize> for Periods {
     fn take(&mut self, _: Epoch, heard: Heard, diff: isize, _: &mut Output<Found, isize>) {
         match heard {
             Heard::Ratings((tenure, period), tally) => {
-                self.changed(tenure).tally_mut(period).plus_equals(&tally.multiply(&diff));
+                let sum = self.tenures.entry(tenure).or_default().tally_mut(period);
+                self.before.entry((tenure, period)).or_insert(*sum);
+                sum.plus_equals(&tally.multiply(&diff));
             }
             Heard::Office(office) => self.offices.push((office, diff)),
         }
     }
 
     fn close(&mut self, epoch: Epoch, output: &mut Output<Found, isize>) {
-        let mut offices = std::mem::take(&mut self.offices);
-        consolidate(&mut offices);
-        offices.sort_by_key(|(_, diff)| *diff);
-        for (office, diff) in offices {
-            let tenure = self.changed(office.tenure.id);
-            tenure.office = (diff > 0).then(|| Rc::new(*office));
-        }
-        for (tenure, before) in drain(&mut self.before) {
-            let Entry::Occupied(mut entry) = self.tenures.entry(tenure) else { continue };
-            let after = entry.get_mut();
-            after.tallies.retain(|(_, tally)| !tally.is_zero());
-            let same_office = before.office == after.office;
-            for period in 0..before.end().max(after.end()) {
-                if !same_office || before.tally(period) != after.tally(period) {
-                    renew(before.found(period), after.found(period), epoch, output);
-                }
+        let replaced = self.replace_offices();
+        let mut shrunk: Vec<Id> = replaced.keys().copied().collect();
+        for ((tenure, period), before) in drain(&mut self.before) {
+            let known = self.tenures.get_mut(&tenure).expect("known since it changed");
+            let after = known.tally(period);
+            let office = known.office.as_deref();
+            let office_before = replaced.get(&tenure).map_or(office, |before| before.as_deref());
+            let gone = found(office_before, period, &before);
+            renew(gone, found(office, period, &after), epoch, output);
+            if after.is_zero() {
+                known.tallies.retain(|(held, _)| *held != period);
+                shrunk.push(tenure);
             }
-            if after.office.is_none() && after.tallies.is_empty() {
+        }
+        for tenure in shrunk {
+            if let Entry::Occupied(entry) = self.tenures.entry(tenure)
+                && entry.get().office.is_none()
+                && entry.get().tallies.is_empty()
+            {
                 entry.remove();
             }
         }
@@ -278,18 +275,36 @@ impl Keeper<Heard, isize, Found, isize> for Periods {
 }
 
 impl Periods {
-    /// A tenure, which changes.
-    fn changed(&mut self, tenure: Id) -> &mut OfTenure {
-        let known = self.tenures.entry(tenure).or_default();
-        self.before.entry(tenure).or_insert_with(|| known.clone());
-        known
+    /// Puts offices in the place of those before them, which it returns where they are others; all periods
+    /// of their tenures may have other rows then.
+    fn replace_offices(&mut self) -> Table<Id, Option<Box<Office>>> {
+        let mut replaced: Table<Id, Option<Box<Office>>> = Table::default();
+        let mut offices = std::mem::take(&mut self.offices);
+        consolidate(&mut offices);
+        offices.sort_by_key(|(_, diff)| *diff);
+        for (office, diff) in offices {
+            let id = office.tenure.id;
+            let tenure = self.tenures.entry(id).or_default();
+            let before = std::mem::replace(&mut tenure.office, (diff > 0).then_some(office));
+            replaced.entry(id).or_insert(before);
+        }
+        for (id, before) in &replaced {
+            let tenure = &self.tenures[id];
+            let offices = [before, &tenure.office].into_iter().flatten();
+            let complete = offices.map(|office| office.phase.complete).max().unwrap_or(0);
+            let end = tenure.tallies.last().map_or(0, |(period, _)| period + 1).max(complete);
+            for period in 0..end {
+                self.before.entry((*id, period)).or_insert_with(|| tenure.tally(period));
+            }
+        }
+        replaced
     }
 }
 
 impl OfTenure {
-    fn tally(&self, period: i32) -> Option<&PeriodTally> {
+    fn tally(&self, period: i32) -> PeriodTally {
         let place = self.tallies.binary_search_by_key(&period, |(held, _)| *held);
-        place.ok().map(|place| &self.tallies[place].1)
+        place.map_or_else(|_| PeriodTally::default(), |place| self.tallies[place].1)
     }
 
     fn tally_mut(&mut self, period: i32) -> &mut PeriodTally {
@@ -300,31 +315,23 @@ impl OfTenure {
         });
         &mut self.tallies[place].1
     }
+}
 
-    /// The first period after all that may have a row.
-    fn end(&self) -> i32 {
-        let complete = self.office.as_ref().map_or(0, |office| office.phase.complete);
-        self.tallies.last().map_or(0, |(period, _)| period + 1).max(complete)
-    }
-
-    /// The row of a period, and what it is part of.
-    fn found(&self, period: i32) -> [Option<Found>; 3] {
-        let none = PeriodTally::default();
-        let tally = self.tally(period).unwrap_or(&none);
-        let found = self.office.as_ref().and_then(|office| {
-            let row = office.row(period, tally)?;
-            let value = row.value.millionths();
-            let current = office.phase.serving && period == office.phase.current;
-            let running = office.agency().filter(|_| current).zip(value);
-            let formed = row.agency.filter(|_| row.complete).zip(value);
-            Some([
-                running.map(|(agency, value)| Found::Running(agency, value)),
-                formed.map(|(agency, value)| Found::Formed(agency, Quarter::of(row.until), value)),
-                Some(Found::Row(Box::new(row))),
-            ])
-        });
-        found.unwrap_or([const { None }; 3])
-    }
+/// The row of a period, and what it is part of.
+fn found(office: Option<&Office>, period: i32, tally: &PeriodTally) -> [Option<Found>; 3] {
+    let found = office.and_then(|office| {
+        let row = office.row(period, tally)?;
+        let value = row.own.value().millionths();
+        let current = office.phase.serving && period == office.phase.current;
+        let running = office.agency().filter(|_| current).zip(value);
+        let formed = row.agency.filter(|_| row.complete).zip(value);
+        Some([
+            running.map(|(agency, value)| Found::Running(agency, value)),
+            formed.map(|(agency, value)| Found::Formed(agency, Quarter::of(row.until), value)),
+            Some(Found::Row(Box::new(row))),
+        ])
+    });
+    found.unwrap_or([const { None }; 3])
 }
 
 /// The rows of `agency_quarters`.

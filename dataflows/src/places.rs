@@ -65,7 +65,7 @@ enum Found {
 /// What places come to.
 pub struct Findings<'s> {
     /// The ratings that belong to managers, by accounting period (p. 12, 15, 17).
-    pub periods: Rows<'s, PeriodKey, PeriodTally>,
+    pub periods: Rows<'s, (PeriodKey, Box<PeriodTally>)>,
     /// Counted ratings, rated records and standing facts by group (p. 12–16).
     pub groups: Rows<'s, Group, Spread>,
     /// What became of the messages whose ratings are at a place.
@@ -193,8 +193,8 @@ impl<'s> Findings<'s> {
             Found::Verdict(..) => 2,
             Found::Candidate(..) => 3,
         });
-        let periods = periods.inner.flat_map(|(found, epoch, _)| match found {
-            Found::Period(period, tally) => Some((period, epoch, *tally)),
+        let periods = periods.flat_map(|found| match found {
+            Found::Period(period, tally) => Some((period, tally)),
             _ => None,
         });
         let groups = groups.inner.flat_map(|(found, epoch, _)| match found {
@@ -210,7 +210,7 @@ impl<'s> Findings<'s> {
             _ => None,
         });
         Findings {
-            periods: periods.as_collection(),
+            periods,
             groups: groups.as_collection(),
             verdicts: verdicts.as_collection(),
             candidates: candidates.as_collection(),

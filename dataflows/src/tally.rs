@@ -10,7 +10,7 @@ use crate::domain::{Channel, Criterion, Score};
 
 /// Implements element-wise addition for a struct of arrays of `i32` and their like.
 macro_rules! elementwise {
-    ($name:ident { $($field:ident),* }) => {
+    ($name:ident { $($($field:ident).+),* }) => {
         impl IsZero for $name {
             fn is_zero(&self) -> bool {
                 *self == $name::default()
@@ -18,7 +18,7 @@ macro_rules! elementwise {
         }
         impl Semigroup for $name {
             fn plus_equals(&mut self, rhs: &$name) {
-                $(for (sum, part) in self.$field.iter_mut().zip(&rhs.$field) { *sum += part; })*
+                $(for (sum, part) in self.$($field).+.iter_mut().zip(&rhs.$($field).+) { *sum += part; })*
             }
         }
         impl Multiply<isize> for $name {
@@ -26,7 +26,7 @@ macro_rules! elementwise {
             fn multiply(mut self, rhs: &isize) -> $name {
                 if *rhs != 1 {
                     let factor = i32::try_from(*rhs).expect("a few copies of a row");
-                    $(for sum in &mut self.$field { *sum *= factor; })*
+                    $(for sum in &mut self.$($field).+ { *sum *= factor; })*
                 }
                 self
             }
@@ -36,16 +36,51 @@ macro_rules! elementwise {
 
 /// The ratings of a manager's period: what every formula of the Order needs.
 ///
-/// `criteria` is by criterion 1..8 and then the integral, `(positive, all)` flattened; `channels`
-/// likewise by sms, phone, kiosk, epgu; `scores` counts the ratings by score 1..5.
+/// `scores` counts the ratings by score 1..5.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Tally {
-    criteria: [i32; 18],
-    channels: [i32; 8],
+    /// By criterion and channel.
+    pub shares: Shares,
     scores: [i32; 5],
 }
 
-elementwise!(Tally { criteria, channels, scores });
+elementwise!(Tally { shares.criteria, shares.channels, scores });
+
+/// How many ratings are positive of how many, by criterion and by channel: what a manager is shown.
+///
+/// `criteria` is by criterion 1..8 and then the integral, `(positive, all)` flattened; `channels`
+/// likewise by sms, phone, kiosk, epgu.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Shares {
+    criteria: [i32; 18],
+    channels: [i32; 8],
+}
+
+impl Shares {
+    /// Of `(positive, all)` by criterion 1..8 and the integral, and by channel sms, phone, kiosk, epgu.
+    pub fn new(criteria: [[i32; 2]; 9], channels: [[i32; 2]; 4]) -> Shares {
+        let mut shares = Shares::default();
+        let all = shares.criteria.chunks_exact_mut(2).chain(shares.channels.chunks_exact_mut(2));
+        all.zip(criteria.iter().chain(&channels)).for_each(|(pair, of)| pair.copy_from_slice(of));
+        shares
+    }
+
+    /// p. 12 and 13: K positive of N.
+    pub fn value(&self) -> Value {
+        let sum = |sum: Value, one: Value| Value { k: sum.k + one.k, n: sum.n + one.n };
+        pairs(&self.channels).fold(Value::default(), sum)
+    }
+
+    /// `(criterion 1..8, or 9 for the integral; value)` of those that occur.
+    pub fn criteria(&self) -> impl Iterator<Item = (u8, Value)> {
+        (1..).zip(pairs(&self.criteria)).filter(|(_, value)| value.n != 0)
+    }
+
+    /// By channel, of those that occur.
+    pub fn channels(&self) -> impl Iterator<Item = (Channel, Value)> {
+        Channel::ALL.into_iter().zip(pairs(&self.channels)).filter(|(_, v)| v.n != 0)
+    }
+}
 
 /// What a rating is of: a criterion, or the SMS digit itself (7.10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,16 +95,6 @@ impl Tally {
     /// p. 12 and 13: K positive of N.
     pub fn value(&self) -> Value {
         self.spread().value()
-    }
-
-    /// `(criterion 1..8, or 9 for the integral; value)` of those that occur.
-    pub fn criteria(&self) -> Vec<(u8, Value)> {
-        (1..).zip(pairs(&self.criteria)).filter(|(_, value)| value.n != 0).collect()
-    }
-
-    /// By channel, of those that occur.
-    pub fn channels(&self) -> Vec<(Channel, Value)> {
-        Channel::ALL.into_iter().zip(pairs(&self.channels)).filter(|(_, v)| v.n != 0).collect()
     }
 
     /// The counts by score.
@@ -129,7 +154,7 @@ impl Detail {
 
     /// What the formulas need of it.
     pub fn tally(&self, electronic: bool) -> Tally {
-        let mut tally = Tally { scores: self.scores, ..Tally::default() };
+        let mut shares = Shares::default();
         let parts: &[(usize, usize, Channel)] = match electronic {
             true => &[(0, 16, Channel::Epgu)],
             false => &[
@@ -141,19 +166,19 @@ impl Detail {
         for &(first, end, channel) in parts {
             let of_channel = 2 * channel as usize;
             for (at, pair) in self.pairs[first..end].chunks_exact(2).enumerate() {
-                tally.criteria[2 * at] += pair[0];
-                tally.criteria[2 * at + 1] += pair[1];
-                tally.channels[of_channel] += pair[0];
-                tally.channels[of_channel + 1] += pair[1];
+                shares.criteria[2 * at] += pair[0];
+                shares.criteria[2 * at + 1] += pair[1];
+                shares.channels[of_channel] += pair[0];
+                shares.channels[of_channel + 1] += pair[1];
             }
         }
         if !electronic {
             for count in [0, 1] {
-                tally.criteria[16 + count] = self.pairs[INTEGRAL + count];
-                tally.channels[count] += self.pairs[INTEGRAL + count];
+                shares.criteria[16 + count] = self.pairs[INTEGRAL + count];
+                shares.channels[count] += self.pairs[INTEGRAL + count];
             }
         }
-        tally
+        Tally { shares, scores: self.scores }
     }
 
     /// `(criterion 1..8, or 9 for the integral; channel; value)` of those that occur.
@@ -422,15 +447,15 @@ mod tests {
         detail.rate(Channel::Kiosk, Aspect::Criterion(Criterion::COMMON[4]), score(3));
         let tally = detail.tally(false);
         assert_eq!((tally.value(), detail.value()), (value(6, 8), value(6, 8)));
-        assert_eq!(tally.criteria()[0], (1, value(1, 2)));
-        assert_eq!(tally.criteria()[4], (5, value(1, 2)));
-        assert_eq!(tally.criteria()[5], (9, value(1, 1)));
+        let criteria: Vec<_> = tally.shares.criteria().collect();
+        assert_eq!(criteria[0], (1, value(1, 2)));
+        assert_eq!(criteria[4..], [(5, value(1, 2)), (9, value(1, 1))]);
         let channels = [
             (Channel::Sms, value(6, 6)),
             (Channel::Survey, value(0, 1)),
             (Channel::Kiosk, value(0, 1)),
         ];
-        assert_eq!(tally.channels(), channels);
+        assert!(tally.shares.channels().eq(channels));
         assert_eq!(tally.spread().average(), Some(350));
         let crossed = detail.crossed(false);
         assert_eq!(crossed[4..6], [(5, Channel::Sms, value(1, 1)), (9, Channel::Sms, value(1, 1))]);
@@ -451,8 +476,8 @@ mod tests {
         }
         let tally = detail.tally(true);
         assert_eq!(tally.value(), value(5, 8));
-        assert_eq!(tally.channels(), [(Channel::Epgu, value(5, 8))]);
-        assert_eq!(tally.criteria()[7], (8, value(1, 1)));
+        assert!(tally.shares.channels().eq([(Channel::Epgu, value(5, 8))]));
+        assert_eq!(tally.shares.criteria().last(), Some((8, value(1, 1))));
         assert_eq!(detail.crossed(true)[7], (8, Channel::Epgu, value(1, 1)));
         assert_eq!(detail.pack().map(|packed| Detail::unpack::<19>(&packed)), Some(detail));
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::{Day, Moment, Month, Quarter};
 use crate::domain::{Channel, Record};
 use crate::id::{Id, Mixing};
-use crate::tally::{Spread, Value};
+use crate::tally::{Shares, Spread, Value};
 
 /// The views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -228,12 +228,9 @@ pub struct ManagerPeriod {
     pub until: Day,
     /// Whether its 12 months have passed in office (p. 17).
     pub complete: bool,
-    /// The satisfaction value (p. 12, 13).
-    pub value: Value,
-    /// By criterion 1..8, and 9 for the integral.
-    pub criteria: Vec<(u8, Value)>,
-    /// By channel.
-    pub channels: Vec<(Channel, Value)>,
+    /// The ratings, whose value is the satisfaction value (p. 12, 13); by criterion and by channel. Nothing
+    /// that grows, because it is the row that changes most often.
+    pub own: Shares,
     /// The unit's value over the 12 months before; none without ratings.
     pub previous: Option<Value>,
     /// The target set for the period, millionths of a per cent.
@@ -363,7 +360,7 @@ impl From<Channel> for Subject {
 }
 
 /// One column of a key; ordered by what it reads as: texts by their letters, numbers by size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// The key has no such column.
     Absent,
@@ -402,7 +399,7 @@ impl Ord for Part {
 }
 
 /// What identifies a row among all views; its order is the order in which rows are listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// The view.
     pub view: View,

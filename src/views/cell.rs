@@ -6,9 +6,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use dataflows::calendar::{Day, Moment, Month, Quarter};
-use dataflows::domain::{Channel, UnitKind};
+use dataflows::domain::UnitKind;
 use dataflows::id::Id;
-use dataflows::tally::{Spread, Value};
+use dataflows::tally::{Shares, Spread, Value};
 use dataflows::views::{AgencyRow, Conservation, DirectoryRow, ManagerPeriod, Row};
 
 /// One column of one row.
@@ -37,9 +37,9 @@ pub enum Cell<'a> {
     /// `{"k":…,"n":…,"percent":…}`.
     Value(Value),
     /// `[{"criterion":…,"k":…,"n":…}]`; the 9th is the integral rating.
-    Criteria(&'a [(u8, Value)]),
+    Criteria(&'a Shares),
     /// `[{"channel":…,"k":…,"n":…}]`.
-    Channels(&'a [(Channel, Value)]),
+    Channels(&'a Shares),
     /// `[n1,n2,n3,n4,n5]`.
     Scores([i32; 5]),
 }
@@ -154,7 +154,7 @@ pub fn cells<'a>(row: &'a Row, emit: &mut impl FnMut(Cell<'a>)) {
 }
 
 fn manager_period(p: &ManagerPeriod) -> [Cell<'_>; 17] {
-    let [k, n, percent] = rated(p.value);
+    let [k, n, percent] = rated(p.own.value());
     [
         Cell::Text(p.tenure.text()),
         Cell::Integer(i64::from(p.period)),
@@ -168,8 +168,8 @@ fn manager_period(p: &ManagerPeriod) -> [Cell<'_>; 17] {
         k,
         n,
         percent,
-        Cell::Criteria(&p.criteria),
-        Cell::Channels(&p.channels),
+        Cell::Criteria(&p.own),
+        Cell::Channels(&p.own),
         p.previous.map_or(Cell::Null, Cell::Value),
         p.target.map_or(Cell::Null, |target| Cell::Shortest(target, 6)),
         Cell::Text(p.status.as_str()),

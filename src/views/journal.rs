@@ -30,9 +30,11 @@ use super::history::{Bounds, Change, ChangeSet, Digests, History};
 use super::table::Held;
 
 /// Of the format above.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// A new file is begun after so many bytes: old changes are forgotten file by file.
 const FILE_BYTES: u64 = 16 << 20;
+/// Room kept from frame to frame.
+const FRAME_BYTES: usize = 4 << 20;
 /// Length and checksum.
 const HEADER_BYTES: usize = 8;
 
@@ -47,6 +49,8 @@ pub struct Journal {
     open: Option<File>,
     /// What the next set goes on from; none where nothing is to be kept.
     at: Option<(Epoch, Digests)>,
+    /// Room for a frame.
+    frame: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -75,6 +79,7 @@ impl Journal {
             files: VecDeque::new(),
             open: None,
             at: None,
+            frame: Vec::new(),
         };
         let history = journal.read(bounds).unwrap_or_else(|error| {
             warn!("the history in {} cannot be read: {error}", directory.display());
@@ -181,14 +186,18 @@ impl Journal {
                 none.insert(OpenOptions::new().append(true).open(path)?)
             }
         };
-        let mut frame = vec![0; HEADER_BYTES];
-        format().serialize_into(&mut frame, payload).map_err(io::Error::other)?;
+        let frame = &mut self.frame;
+        frame.clear();
+        frame.extend([0; HEADER_BYTES]);
+        format().serialize_into(&mut *frame, payload).map_err(io::Error::other)?;
         let (header, payload) = frame.split_at_mut(HEADER_BYTES);
         let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
         header[..4].copy_from_slice(&length.to_le_bytes());
         header[4..].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
-        file.write_all(&frame)?;
+        file.write_all(frame)?;
         part.bytes += frame.len() as u64;
+        // One may be large.
+        frame.shrink_to(FRAME_BYTES);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! the history of changes: the figures as they were published, whatever was corrected later.
 //!
 //! ```text
-//! file   history/published/<number, 8 digits>: frames
+//! file   history/published/<number, 8 digits>.2: frames; 2 is the version of the format
 //! frame  length u32 LE, crc32 of the rest u32 LE, epoch u64 LE, zstd of
 //!        [(row, bool)] (bincode 1.3, variable integers)
 //!        first of a file: all rows there are at the epoch, each with true
@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use bincode::Options;
 use dataflows::domain::Epoch;
+use dataflows::id;
 use dataflows::views::{Key, Row, View};
 use tracing::warn;
 
@@ -30,6 +31,8 @@ use super::{Change, Snapshot};
 
 /// The views that are kept.
 pub const VIEWS: [View; 2] = [View::ManagerPeriods, View::Agencies];
+/// What the names of files of this format end with.
+const VERSION: &str = ".2";
 /// A new file is begun after so many bytes: reading a figure costs reading one file.
 const FILE_BYTES: u64 = 8 << 20;
 /// Files there should be at least, since they are removed one by one.
@@ -61,7 +64,7 @@ pub struct Published {
     /// The epoch of the last frame written.
     last: Option<Epoch>,
     /// The rows that changed since then, each as it was known last.
-    pending: BTreeMap<Key, Arc<Held>>,
+    pending: id::Table<Key, Arc<Held>>,
 }
 
 #[derive(Clone, Debug)]
@@ -84,7 +87,7 @@ impl Published {
     pub fn open(directory: &Path, keeping: Keeping) -> Published {
         let (files, open, last) = (VecDeque::new(), None, None);
         let directory = directory.to_owned();
-        let pending = BTreeMap::new();
+        let pending = id::Table::default();
         let mut published = Published { directory, keeping, files, open, last, pending };
         if let Err(error) = published.list() {
             let directory = published.directory.display();
@@ -97,7 +100,14 @@ impl Published {
         fs::create_dir_all(&self.directory)?;
         let mut numbers = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
-            numbers.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if name.parse::<u32>().is_ok() {
+                // Of the first format, which nothing reads any more.
+                fs::remove_file(entry.path())?;
+            }
+            numbers.extend(name.strip_suffix(VERSION).and_then(|name| name.parse::<u32>().ok()));
         }
         numbers.sort_unstable();
         for number in numbers {
@@ -150,7 +160,8 @@ impl Published {
                 let found = snapshot.table(key.view).get(key);
                 (found.unwrap_or(last).row().clone(), found.is_some())
             };
-            let changed: Vec<(Row, bool)> = self.pending.iter().map(row).collect();
+            let mut changed: Vec<(Row, bool)> = self.pending.iter().map(row).collect();
+            changed.sort_by_cached_key(|(row, _)| row.key());
             return self.append(snapshot.epoch, &changed);
         };
         self.append(snapshot.epoch, &rows)
@@ -202,7 +213,7 @@ impl Published {
     }
 
     fn path(&self, number: u32) -> PathBuf {
-        self.directory.join(format!("{number:08}"))
+        self.directory.join(format!("{number:08}{VERSION}"))
     }
 }
 
@@ -327,7 +338,7 @@ mod tests {
         let first = served(directory.path(), KEEPING);
         first.replace(101, vec![(row("A", 100), 1)]);
         run(&first, 101..145);
-        let path = directory.path().join("00000001");
+        let path = directory.path().join("00000001.2");
         let sound = fs::read(&path).expect("it was written");
         for (cut, flip) in [(sound.len() - 1, None), (sound.len(), Some(sound.len() - 3))] {
             let mut bytes = sound[..cut].to_vec();

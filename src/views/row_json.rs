@@ -100,24 +100,24 @@ fn write_cell(cell: Cell<'_>, out: &mut Vec<u8>) {
             write_cell(percent(value), out);
             out.push(b'}');
         }
-        Cell::Criteria(criteria) => write_list(criteria, out, |(criterion, value), out| {
+        Cell::Criteria(shares) => write_list(shares.criteria(), out, |(criterion, value), out| {
             let name = match criterion {
                 9 => Cell::Text("integral"),
-                number => Cell::Integer(i64::from(*number)),
+                number => Cell::Integer(i64::from(number)),
             };
             out.extend_from_slice(b"{\"criterion\":");
             write_cell(name, out);
-            write_counts(b",", *value, out);
+            write_counts(b",", value, out);
             out.push(b'}');
         }),
-        Cell::Channels(channels) => write_list(channels, out, |(channel, value), out| {
+        Cell::Channels(shares) => write_list(shares.channels(), out, |(channel, value), out| {
             out.extend_from_slice(b"{\"channel\":");
             write_text(channel.of_rating(), out);
-            write_counts(b",", *value, out);
+            write_counts(b",", value, out);
             out.push(b'}');
         }),
         Cell::Scores(scores) => {
-            write_list(&scores, out, |count, out| write_integer(i64::from(*count), out));
+            write_list(scores, out, |count, out| write_integer(i64::from(count), out));
         }
     }
 }
@@ -144,9 +144,13 @@ pub fn write_plain(cell: Cell<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn write_list<T>(list: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
+fn write_list<T>(
+    list: impl IntoIterator<Item = T>,
+    out: &mut Vec<u8>,
+    write: impl Fn(T, &mut Vec<u8>),
+) {
     out.push(b'[');
-    for (n, item) in list.iter().enumerate() {
+    for (n, item) in list.into_iter().enumerate() {
         if n > 0 {
             out.push(b',');
         }

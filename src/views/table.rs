@@ -340,7 +340,7 @@ impl Table {
         for update in updates {
             let (key, gone) = (update.key(), update.gone());
             // The chunk at hand may be empty by now; those after it are as they were.
-            at += chunks[at + 1..].partition_point(|chunk| chunk.first <= key);
+            at += before(&chunks[at + 1..], |chunk| chunk.first <= key);
             let chunk = Arc::make_mut(&mut chunks[at]);
             let place = chunk.find(&key);
             let held = place.ok().map(|place| &chunk.rows[place]);
@@ -403,6 +403,16 @@ impl Table {
     }
 }
 
+/// How many of the first are so: as [`slice::partition_point`], in steps that double, since the next one
+/// is not far.
+fn before<T>(all: &[T], is_so: impl Fn(&T) -> bool) -> usize {
+    let mut end = 1;
+    while all.get(end - 1).is_some_and(&is_so) {
+        end *= 2;
+    }
+    end / 2 + all[end / 2..end.min(all.len())].partition_point(is_so)
+}
+
 /// Cuts what grew too large in even parts, joins what became small to the one before if they fit,
 /// and drops what is empty.
 fn reshape(old: Vec<Arc<Chunk>>, chunks: &mut Vec<Arc<Chunk>>) {
@@ -446,6 +456,16 @@ mod tests {
         table.update(vec![Update::Comes(mfc("C").into())], &mut Vec::new());
         assert!(!Arc::ptr_eq(&table.chunks, &read.chunks));
         assert_eq!((table.len(), read.len()), (3, 2));
+    }
+
+    #[test]
+    fn what_comes_before_is_found_in_doubling_steps() {
+        let all: Vec<usize> = (0..20).collect();
+        for length in 0..=all.len() {
+            for end in 0..=length {
+                assert_eq!(before(&all[..length], |n| *n < end), end, "of {length}");
+            }
+        }
     }
 
     /// In any order; and all of them may go and come again.

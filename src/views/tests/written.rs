@@ -1,9 +1,9 @@
 //! What is written of each kind of row, and that it can be asked for.
 
 use dataflows::calendar::{Day, Moment, Month, Quarter};
-use dataflows::domain::{Channel, UnitKind};
+use dataflows::domain::UnitKind;
 use dataflows::id::Id;
-use dataflows::tally::{Spread, Value};
+use dataflows::tally::{Shares, Spread, Value};
 use dataflows::views::*;
 use serde_json::Value as Json;
 
@@ -22,6 +22,9 @@ fn day(year: i32, month: u32, day: u32) -> Day {
 }
 
 fn period() -> ManagerPeriod {
+    let mut criteria = [[0; 2]; 9];
+    (criteria[0], criteria[8]) = ([0, 1], [465, 504]);
+    let own = Shares::new(criteria, [[1, 1], [464, 504], [0; 2], [0; 2]]);
     ManagerPeriod {
         tenure: Id::of("T1"),
         period: 2,
@@ -32,9 +35,7 @@ fn period() -> ManagerPeriod {
         from: day(2016, 2, 29),
         until: day(2017, 2, 28),
         complete: true,
-        value: value(465, 505),
-        criteria: vec![(1, value(0, 1)), (9, value(465, 504))],
-        channels: vec![(Channel::Sms, value(1, 1)), (Channel::Survey, value(464, 504))],
+        own,
         previous: Some(value(1, 3)),
         target: Some(87_500_000),
         status: Status::Met,
@@ -48,9 +49,7 @@ fn samples() -> Vec<(Row, &'static str)> {
     let none = Spread::default();
     let bare = ManagerPeriod {
         agency: Some(id("A\"1\"")),
-        value: value(0, 0),
-        criteria: Vec::new(),
-        channels: Vec::new(),
+        own: Shares::default(),
         previous: None,
         target: None,
         status: Status::NoValue,
