@@ -173,7 +173,7 @@ fn every_row_is_explained() {
                         let period = Days::Period(row.period as i32);
                         let answer = dataflow.ask(Scope::Tenure, id, period, true);
                         let explained = ask::manager_period(&row, &answer);
-                        adds_up(&explained.expect("it is the row"), row.value);
+                        adds_up(&explained.expect("it is the row"), row.own.value());
                         let (from, until) = (to_date(row.from), to_date(row.until));
                         let span = Span { scope: "tenure", id: id.to_owned(), from, until };
                         assert_eq!(counts(&answer), oracle.span(&span), "seed {seed}, {row:?}");
@@ -185,7 +185,7 @@ fn every_row_is_explained() {
                         let pooled = dataflow.ask(Scope::UnitPooled, unit, days, false);
                         let others: i64 = answer.others.values().map(|value| value.n).sum();
                         let all: i64 = pooled.units.values().map(|value| value.n).sum();
-                        assert_eq!(row.value.n + others, all, "seed {seed}, {row:?}");
+                        assert_eq!(row.own.value().n + others, all, "seed {seed}, {row:?}");
                         periods += 1;
                         replaced += answer.replaced.values[0];
                         beside += answer.beside.len();
