@@ -1,5 +1,9 @@
 //! Otklik (отклик: a response, feedback): satisfaction values of public services, live and exact.
 
+/// State is much memory in little pieces, looked at here and there: pages of two megabytes are found sooner.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub mod cli;
 
 pub mod chain;

@@ -25,6 +25,9 @@ pub type Rows<'s, D, R = isize> = VecCollection<'s, Epoch, D, R>;
 /// Updates that `logic` puts out, at the epoch it was called with.
 pub type Output<D, R> = Vec<(D, Epoch, R)>;
 
+/// Room that is kept from epoch to epoch: a first one may be a million times as large as the next.
+pub(crate) const ROOM: usize = 1 << 12;
+
 /// What waits of epochs that are open still, with the right to answer at them.
 type Open<D, R> = BTreeMap<Epoch, (Capability<Epoch>, Vec<(D, R)>)>;
 
@@ -99,9 +102,8 @@ where
                         if !is_open {
                             keeper.close(epoch, &mut results);
                         }
-                        // Not kept for the next epoch: a first one is a million times as large.
-                        let results = std::mem::take(&mut results);
-                        output.session(capability).give_iterator(results.into_iter());
+                        output.session(capability).give_iterator(results.drain(..));
+                        results.shrink_to(ROOM);
                         if is_open {
                             break;
                         }
@@ -145,7 +147,8 @@ where
     }
 
     fn close(&mut self, epoch: Epoch, output: &mut Output<D2, R2>) {
-        (self.logic)(epoch, std::mem::take(&mut self.updates), output);
+        let room = Vec::with_capacity(self.updates.len().min(ROOM));
+        (self.logic)(epoch, std::mem::replace(&mut self.updates, room), output);
     }
 }
 

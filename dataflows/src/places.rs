@@ -17,7 +17,7 @@ use crate::calendar::{Day, Month};
 use crate::cells::Rated;
 use crate::conservation::{Verdict, verdict};
 use crate::domain::{Channel, Epoch, Place, Record, Service, Tenure};
-use crate::epochs::{Keeper, Output, Rows, as_it_comes, exchange, split};
+use crate::epochs::{Keeper, Output, ROOM, Rows, as_it_comes, exchange, split};
 use crate::id::{Id, Table, drain};
 use crate::records::{Outcome, Ratings};
 use crate::reference::{Offices, Placing, Seat, Standing, replace};
@@ -161,7 +161,9 @@ impl Keeper<Heard, isize, Found, isize> for Following {
     }
 
     fn close(&mut self, epoch: Epoch, output: &mut Output<Found, isize>) {
-        self.places.borrow_mut().take(std::mem::take(&mut self.brought), epoch, output);
+        let rated = Vec::with_capacity(self.brought.rated.len().min(ROOM));
+        let brought = std::mem::replace(&mut self.brought, Brought { rated, ..Brought::default() });
+        self.places.borrow_mut().take(brought, epoch, output);
     }
 }
 

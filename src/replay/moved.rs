@@ -4,6 +4,7 @@
 use dataflows::calendar::Day;
 
 use crate::event::parse_day;
+use crate::views::row_json::write_day;
 
 /// By how much lines are moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,9 @@ const DATED: [&[u8]; 5] = [b"received_at", b"answered_at", b"provided_on", b"fro
 impl Move {
     /// Appends a line to `out`, moved; what cannot be moved stays as it is.
     pub fn line(self, line: &[u8], out: &mut Vec<u8>) {
+        if self == Move::default() {
+            return out.extend_from_slice(line);
+        }
         let mut copied = 0;
         fields(line, |key, value| {
             let rest = &line[value..];
@@ -45,7 +49,7 @@ impl Move {
                 && let Some(day) = day.0.checked_add(self.days).filter(|day| is_writable(*day))
             {
                 out.extend_from_slice(&line[copied..=value]);
-                out.extend_from_slice(Day(day).to_string().as_bytes());
+                write_day(Day(day), out);
                 copied = value + 11;
             }
         });
@@ -92,20 +96,25 @@ fn is_writable(day: i32) -> bool {
 /// Calls `found` with every key of an object and where its value begins.
 fn fields(line: &[u8], mut found: impl FnMut(&[u8], usize)) {
     let mut at = 0;
-    while let Some(open) = line[at..].iter().position(|byte| *byte == b'"').map(|n| at + n) {
-        let mut close = open + 1;
-        while line.get(close).is_some_and(|byte| *byte != b'"') {
-            close += 1 + usize::from(line[close] == b'\\');
-        }
+    while let Some(open) = memchr::memchr(b'"', &line[at..]).map(|n| at + n) {
+        let Some(close) = closing(line, open + 1) else { return };
         let after = |at: usize| at + line[at..].iter().take_while(|byte| **byte == b' ').count();
-        if close >= line.len() {
-            return;
-        }
         at = after(close + 1);
         if line.get(at) == Some(&b':') {
             at = after(at + 1);
             found(&line[open + 1..close], at);
         }
+    }
+}
+
+/// The quote that ends a string which has begun before `at`.
+fn closing(line: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at += memchr::memchr2(b'"', b'\\', line.get(at..)?)?;
+        if line[at] == b'"' {
+            return Some(at);
+        }
+        at += 2;
     }
 }
 

@@ -207,7 +207,8 @@ fn write_padded(number: i32, width: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(digits);
 }
 
-fn write_day(day: Day, out: &mut Vec<u8>) {
+/// Writes a date, `YYYY-MM-DD`.
+pub fn write_day(day: Day, out: &mut Vec<u8>) {
     let (year, month, day) = day.civil();
     write_padded(year, 4, out);
     for part in [month, day] {
