@@ -295,3 +295,45 @@ pub fn write_views(directory: &Path, mut rows: Vec<Row>) -> anyhow::Result<usize
     }
     Ok(rows.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use dataflows::calendar::Day;
+    use dataflows::id::Id;
+
+    use super::*;
+
+    /// Epoch after epoch of rows that come, change and go, settled now and then.
+    #[test]
+    fn rows_are_gathered() {
+        let (mut gathered, mut rows, mut random) = (Gathered::default(), BTreeMap::new(), 7_u64);
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % below
+        };
+        let row = |record, order| {
+            let unit = Id::of("a");
+            Row::SurveySample { unit, day: Day(0), record, order }
+        };
+        for epoch in 0..100_u32 {
+            let mut changes = Vec::new();
+            for _ in 0..next(3000) {
+                let record = next(100_000);
+                let before =
+                    if next(3) == 0 { rows.remove(&record) } else { rows.insert(record, epoch) };
+                changes.extend(before.map(|order| (row(record, order), -1)));
+                changes.extend(rows.get(&record).map(|order| (row(record, *order), 1)));
+            }
+            gathered.take(changes);
+            if next(10) == 0 {
+                gathered.settle();
+            }
+        }
+        gathered.settle();
+        let expected: Vec<Row> = rows.iter().map(|(record, order)| row(*record, *order)).collect();
+        assert!(expected.len() > 10_000 && gathered.settled == expected);
+        assert!(gathered.settled.capacity() < 2 * expected.len(), "no room is kept to grow into");
+    }
+}
