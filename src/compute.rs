@@ -12,7 +12,7 @@ use anyhow::Context;
 use dataflows::calendar::Day;
 use dataflows::domain::Turn;
 use dataflows::graph::Base;
-use dataflows::views::{Ranks, Row, View};
+use dataflows::views::{Row, View};
 use differential_dataflow::consolidation::consolidate;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -90,7 +90,7 @@ pub fn run(args: &ComputeArgs) -> anyhow::Result<()> {
     let computed =
         compute(&args.input, args.as_of, usize::from(args.workers), &args.rules(), true)?;
     report_refused(&args.input, &computed.refused);
-    let written = write_views(&args.out, &computed.rows)?;
+    let written = write_views(&args.out, computed.rows)?;
     eprintln!(
         "{} lines, {} refused, {written} rows in {} views under {}; integral = {}, attribution = {}",
         computed.lines,
@@ -105,7 +105,7 @@ pub fn run(args: &ComputeArgs) -> anyhow::Result<()> {
 
 /// What files of events come to.
 pub struct Computed {
-    /// The rows of all views.
+    /// The rows of all views, in their order.
     pub rows: Vec<Row>,
     /// Lines read.
     pub lines: u64,
@@ -131,7 +131,9 @@ pub fn compute(
         .map(|path| Lines::open(path, PIECE_BYTES, &read))
         .collect::<Result<Vec<_>, _>>()?;
     let bar = progress_bar(input, progress);
-    let (mut feed, results) = engine::start(workers, rules, Base::default());
+    let hour = world::hour_of(as_of, &world::world());
+    let base = Base { hour: Some(hour), ..Base::default() };
+    let (mut feed, results) = engine::start(workers, rules, base);
     let collector = std::thread::spawn(move || collect(results));
     let (mut lines, mut refused) = (0, Vec::new());
     let (mut taken, mut epoch, mut pieces) = (0, 1, 0);
@@ -168,7 +170,7 @@ pub fn compute(
     }
     bar.set_message("closing");
     // The present is told last, so that lists of the survey are drawn from all there is.
-    feed.tell(world::hour_of(as_of, &world::world()));
+    feed.tell(hour);
     feed.close(epoch + 1);
     drop(feed);
     let rows = collector.join().expect("a panic ends the process");
@@ -187,23 +189,54 @@ fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The rows that are there when all is computed.
+/// The rows that are there when all is computed, in their order.
 pub fn collect(mut results: Results) -> Vec<Row> {
-    let mut rows: Vec<(Row, isize)> = Vec::new();
-    let mut consolidated = 0;
+    let mut rows = Gathered::default();
     while let Some(closed) = results.next_closed() {
-        rows.append(&mut closed.changes());
-        if rows.len() > 2 * consolidated + (1 << 16) {
-            consolidate(&mut rows);
-            consolidated = rows.len();
-        }
+        rows.take(closed.changes());
     }
-    consolidate(&mut rows);
-    let rows = rows.into_iter().map(|(row, count)| {
-        assert_eq!(count, 1, "a row is there once: {row:?}");
-        row
-    });
-    rows.collect()
+    rows.settle();
+    rows.settled
+}
+
+/// Rows as they come and go, in hardly more memory than those that are there: 32 bytes each, and
+/// 40 for each change that waits.
+#[derive(Default)]
+struct Gathered {
+    /// Those that were there when changes were last settled, in their order.
+    settled: Vec<Row>,
+    /// What has changed since, in no order: at most a quarter as many, so that all that is ever
+    /// moved to make place is some four times the rows.
+    changes: Vec<(Row, isize)>,
+}
+
+impl Gathered {
+    fn take(&mut self, mut changes: Vec<(Row, isize)>) {
+        if self.changes.len() + changes.len() > self.settled.len() / 4 + (1 << 16) {
+            self.settle();
+        }
+        self.changes.reserve_exact(changes.len());
+        self.changes.append(&mut changes);
+    }
+
+    fn settle(&mut self) {
+        let mut changes = std::mem::take(&mut self.changes);
+        consolidate(&mut changes);
+        let mut gone = changes.iter().filter(|(_, count)| *count < 0).peekable();
+        self.settled.retain(|row| gone.next_if(|(gone, _)| gone == row).is_none());
+        assert!(gone.peek().is_none(), "a row that goes was there: {:?}", gone.peek());
+        let come = changes.into_iter().filter(|(_, count)| *count > 0);
+        let come = come.map(|(row, count)| {
+            assert_eq!(count, 1, "a row is there once: {row:?}");
+            row
+        });
+        let mut come: Vec<Row> = come.collect();
+        // No room to grow into, which would be as much again; and two runs that are in order are
+        // merged by this sort, in room for the shorter.
+        self.settled.reserve_exact(come.len());
+        self.settled.append(&mut come);
+        self.settled.sort();
+    }
 }
 
 fn progress_bar(input: &[PathBuf], shown: bool) -> ProgressBar {
@@ -232,24 +265,25 @@ fn report_refused(input: &[PathBuf], refused: &[(usize, u64, Refusal)]) {
     }
 }
 
-/// Writes each view as `<view>.ndjson`, its rows sorted by key; yields how many there are.
+/// Writes each view as `<view>.ndjson`, its rows sorted by key; yields how many there are. Rows that
+/// are in their order already, as [`collect`] gives them, cost the least.
 ///
 /// # Errors
 /// Of the files.
-pub fn write_views(directory: &Path, rows: &[Row]) -> anyhow::Result<usize> {
-    let ranks = Ranks::of_all();
-    let mut keyed: Vec<((View, [u64; 3]), &Row)> =
-        rows.iter().map(|row| (ranks.of(&row.key()), row)).collect();
-    keyed.sort_unstable_by_key(|(rank, _)| *rank);
-    let mut rest = &keyed[..];
+pub fn write_views(directory: &Path, mut rows: Vec<Row>) -> anyhow::Result<usize> {
+    rows.sort();
+    let mut rest = &mut rows[..];
     for view in View::ALL {
         let path = directory.join(format!("{}.ndjson", view.name()));
-        let (of_view, later) = rest.split_at(rest.partition_point(|((of, _), _)| *of <= view));
+        let (of_view, later) =
+            rest.split_at_mut(rest.partition_point(|row| row.key().view <= view));
         rest = later;
+        // Not by ranks: in `deadlines`, nearly all of the rows, numbers stand in order already.
+        of_view.sort_by(|one, other| one.key().cmp(&other.key()));
         let write = || -> std::io::Result<()> {
             let mut file = BufWriter::with_capacity(1 << 18, File::create(&path)?);
             let mut line = Vec::new();
-            for (_, row) in of_view {
+            for row in of_view {
                 line.clear();
                 write_row(row, &mut line);
                 line.push(b'\n');
@@ -259,5 +293,47 @@ pub fn write_views(directory: &Path, rows: &[Row]) -> anyhow::Result<usize> {
         };
         write().with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(keyed.len())
+    Ok(rows.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use dataflows::calendar::Day;
+    use dataflows::id::Id;
+
+    use super::*;
+
+    /// Epoch after epoch of rows that come, change and go, settled now and then.
+    #[test]
+    fn rows_are_gathered() {
+        let (mut gathered, mut rows, mut random) = (Gathered::default(), BTreeMap::new(), 7_u64);
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % below
+        };
+        let row = |record, order| {
+            let unit = Id::of("a");
+            Row::SurveySample { unit, day: Day(0), record, order }
+        };
+        for epoch in 0..100_u32 {
+            let mut changes = Vec::new();
+            for _ in 0..next(3000) {
+                let record = next(100_000);
+                let before =
+                    if next(3) == 0 { rows.remove(&record) } else { rows.insert(record, epoch) };
+                changes.extend(before.map(|order| (row(record, order), -1)));
+                changes.extend(rows.get(&record).map(|order| (row(record, *order), 1)));
+            }
+            gathered.take(changes);
+            if next(10) == 0 {
+                gathered.settle();
+            }
+        }
+        gathered.settle();
+        let expected: Vec<Row> = rows.iter().map(|(record, order)| row(*record, *order)).collect();
+        assert!(expected.len() > 10_000 && gathered.settled == expected);
+        assert!(gathered.settled.capacity() < 2 * expected.len(), "no room is kept to grow into");
+    }
 }

@@ -155,8 +155,7 @@ impl Hour {
 
     /// The calendar date in a zone at this hour.
     pub fn day(self, zone: &Zone) -> Day {
-        let local = self.micros() + i64::from(zone.offset_minutes(self.micros())) * 60_000_000;
-        Day(local.div_euclid(DAY_MICROS) as i32)
+        zone.day(self.micros())
     }
 }
 
@@ -170,6 +169,12 @@ impl Zone {
     pub fn offset_minutes(&self, micros: i64) -> i32 {
         let after = self.0.partition_point(|&(from, _)| from <= micros);
         self.0.get(after.saturating_sub(1)).map_or(0, |&(_, offset)| offset)
+    }
+
+    /// The calendar date at a moment, microseconds since 1970 UTC.
+    pub fn day(&self, micros: i64) -> Day {
+        let local = micros + i64::from(self.offset_minutes(micros)) * 60_000_000;
+        Day(local.div_euclid(DAY_MICROS) as i32)
     }
 
     /// The moment a local wall clock shows `hour` o'clock of `day`, written in the zone's offset.

@@ -36,6 +36,9 @@ pub struct Base {
     pub open: usize,
     /// The records that are closed.
     pub closed: Arc<RoaringTreemap>,
+    /// The hour it is at the end of the past, or of all that is put in: clocks stand as at it from
+    /// the beginning, and need not all change when it is told.
+    pub hour: Option<Hour>,
     /// Where the horizon cut last, microseconds since 1970; none where it has not.
     pub cut: Option<i64>,
     /// The rows of `survey_sample` and `survey_lists`: what was drawn is never taken back.
@@ -174,7 +177,7 @@ pub fn build<'s>(
     let listed = survey::draw(replies, called.clone(), told.clone(), switches, world, base);
     let calls = survey::call_clocks(listed.clone(), called, located.clone(), world);
     let located_now = located.clone();
-    let due = deadlines::offers_and_reviews(outcomes.due, located_now, told.clone(), world);
+    let due = deadlines::offers_and_reviews(outcomes.due, located_now, told.clone(), world, base);
 
     // Nothing disappears.
     let verdicts = conservation::verdicts(outcomes.plain, circling).concat(places.verdicts);
@@ -186,7 +189,7 @@ pub fn build<'s>(
         rollup::rows(places.groups, assessed.running),
         listed,
         due,
-        survey::deadlines(calls, told),
+        survey::deadlines(calls, told, base),
         conservation::rows(verdicts, always),
         reference.directory(located),
     ];

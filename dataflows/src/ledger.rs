@@ -5,26 +5,32 @@
 //! depends on the records that can still change, not on history; of a retired one its id is left,
 //! in a compressed bitmap, because only that tells a late message from a new record.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use roaring::RoaringTreemap;
 
 use crate::calendar::Hour;
 use crate::domain::{Message, Record};
 use crate::packed::{pack, unpack};
+use crate::slots::{Slot, Slots};
 
 /// Microseconds in a day.
 const DAY_MICROS: i64 = 86_400_000_000;
 
-/// The messages of each open record: distinct, in their order. One record costs 25 bytes of the
-/// table, of which an eighth to a half is empty, and what its messages pack into: 21 bytes a fact,
-/// 17 an SMS. Where records retire there are some 11 bytes more, for its place in `due`.
-#[derive(Default)]
+/// The table of records is in so many parts: each grows by itself, so that no message waits until
+/// all records have moved to a table twice as large, nor is there room for both at once.
+const PARTS: usize = 256;
+
+/// The messages of each open record: distinct, in their order. One record costs 6 to 12 bytes of
+/// the table, 8 for its id, and what its messages pack into: 21 bytes a fact, 17 an SMS. Where
+/// records retire there are some 11 bytes more, for its place in `due`.
 pub struct Ledger {
-    open: HashMap<Record, Box<[u8]>, BuildHasherDefault<RecordHasher>>,
+    parts: Vec<HashTable<Slot>>,
+    /// The id of each open record, and its messages.
+    slots: Slots,
     /// From the first cut on, every open record once: by a day, since 1970, on or before that of
     /// its last message. Messages do not move it, a cut that comes to it does.
     due: Option<BTreeMap<i64, Vec<Record>>>,
@@ -38,15 +44,23 @@ pub struct Ledger {
 impl Ledger {
     /// Without open records, but with room for some; `closed` are the ids of retired ones.
     pub fn new(room: usize, closed: Arc<RoaringTreemap>) -> Ledger {
-        let open = HashMap::with_capacity_and_hasher(room, BuildHasherDefault::default());
-        Ledger { open, closed_before: closed, ..Ledger::default() }
+        let part = || HashTable::with_capacity(room / PARTS);
+        Ledger {
+            parts: std::iter::repeat_with(part).take(PARTS).collect(),
+            slots: Slots::default(),
+            due: None,
+            bytes: Vec::new(),
+            closed_before: closed,
+            closed_since: RoaringTreemap::new(),
+        }
     }
 
     /// Puts the messages of a record into `messages`, none if it is new; false if it is closed.
     pub fn messages(&self, record: Record, messages: &mut Vec<Message>) -> bool {
         messages.clear();
-        match self.open.get(&record) {
-            Some(packed) => unpack(packed, messages),
+        let (part, hash) = place(record);
+        match self.parts[part].find(hash, |slot| id(&self.slots, *slot) == record) {
+            Some(slot) => unpack(packed(&self.slots, *slot), messages),
             None => {
                 let is_closed = |closed: &RoaringTreemap| closed.contains(record);
                 return !is_closed(&self.closed_before) && !is_closed(&self.closed_since);
@@ -57,11 +71,22 @@ impl Ledger {
 
     /// Keeps these messages for a record that is not closed, instead of those it had.
     pub fn keep(&mut self, record: Record, messages: &[Message]) {
-        messages.iter().for_each(|message| pack(message, &mut self.bytes));
-        let before = self.open.insert(record, self.bytes.as_slice().into());
         self.bytes.clear();
-        if let (None, Some(due)) = (before, &mut self.due) {
-            due.entry(last_day(messages)).or_default().push(record);
+        self.bytes.extend(record.to_le_bytes());
+        messages.iter().for_each(|message| pack(message, &mut self.bytes));
+        let (part, hash) = place(record);
+        let slots = &self.slots;
+        let is_it = |slot: &Slot| id(slots, *slot) == record;
+        match self.parts[part].entry(hash, is_it, |slot| place(id(slots, *slot)).1) {
+            Entry::Occupied(mut entry) => {
+                *entry.get_mut() = self.slots.replace(*entry.get(), &self.bytes);
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(self.slots.insert(&self.bytes));
+                if let Some(due) = &mut self.due {
+                    due.entry(last_day(messages)).or_default().push(record);
+                }
+            }
         }
     }
 
@@ -72,25 +97,27 @@ impl Ledger {
         let mut messages = Vec::new();
         let due = self.due.get_or_insert_with(|| {
             let mut due: BTreeMap<i64, Vec<Record>> = BTreeMap::new();
-            for (record, packed) in &self.open {
+            for slot in self.parts.iter().flatten() {
                 messages.clear();
-                unpack(packed, &mut messages);
-                due.entry(last_day(&messages)).or_default().push(*record);
+                unpack(packed(&self.slots, *slot), &mut messages);
+                due.entry(last_day(&messages)).or_default().push(id(&self.slots, *slot));
             }
             due
         });
         // The day of the cut too, for a cut within it.
         let later = due.split_off(&(cut.div_euclid(DAY_MICROS) + 1));
         for record in std::mem::replace(due, later).into_values().flatten() {
-            let Entry::Occupied(entry) = self.open.entry(record) else {
+            let (part, hash) = place(record);
+            let is_it = |slot: &Slot| id(&self.slots, *slot) == record;
+            let Ok(entry) = self.parts[part].find_entry(hash, is_it) else {
                 unreachable!("what is due is open")
             };
             messages.clear();
-            unpack(entry.get(), &mut messages);
+            unpack(packed(&self.slots, *entry.get()), &mut messages);
             if messages.iter().any(|message| message.received.micros() >= cut) {
                 due.entry(last_day(&messages)).or_default().push(record);
             } else {
-                entry.remove();
+                self.slots.remove(entry.remove().0);
                 self.closed_since.insert(record);
                 gone(record, &messages);
             }
@@ -98,18 +125,42 @@ impl Ledger {
     }
 
     /// The open records, in no particular order.
-    pub fn open(&self) -> impl ExactSizeIterator<Item = (Record, Vec<Message>)> {
-        self.open.iter().map(|(record, packed)| {
+    pub fn open(&self) -> impl Iterator<Item = (Record, Vec<Message>)> {
+        self.parts.iter().flatten().map(|slot| {
             let mut messages = Vec::new();
-            unpack(packed, &mut messages);
-            (*record, messages)
+            unpack(packed(&self.slots, *slot), &mut messages);
+            (id(&self.slots, *slot), messages)
         })
+    }
+
+    /// How many those are.
+    pub fn count(&self) -> usize {
+        self.parts.iter().map(HashTable::len).sum()
     }
 
     /// The ids of all closed records.
     pub fn closed(&self) -> RoaringTreemap {
         &*self.closed_before | &self.closed_since
     }
+}
+
+/// The record whose slot it is.
+fn id(slots: &Slots, slot: Slot) -> Record {
+    let id = slots.get(slot).first_chunk().expect("a slot begins with its record");
+    Record::from_le_bytes(*id)
+}
+
+/// The messages of the record whose slot it is.
+fn packed(slots: &Slots, slot: Slot) -> &[u8] {
+    &slots.get(slot)[size_of::<Record>()..]
+}
+
+/// The part that a record is in, and its hash there.
+fn place(record: Record) -> (usize, u64) {
+    // Not `route` again: the workers' share of records would all hash alike.
+    let hash = record.wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(32);
+    // Of bits at which a part of less than 2^24 records does not look.
+    ((hash >> 24) as usize % PARTS, hash)
 }
 
 /// The day since 1970 on which the last of these messages was received.
@@ -194,22 +245,6 @@ pub fn route(record: Record) -> u64 {
     mixed ^ (mixed >> 32)
 }
 
-#[derive(Default)]
-struct RecordHasher(u64);
-
-impl Hasher for RecordHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = crate::id::fnv(bytes);
-    }
-    fn write_u64(&mut self, record: u64) {
-        // Not `route` again: the workers' share of records would all hash alike.
-        self.0 = record.wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(32);
-    }
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,7 +277,7 @@ mod tests {
     /// Cut after cut, whatever came between, as if each had looked at every record.
     #[test]
     fn a_cut_takes_all_that_are_too_old_and_no_other() {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::new(0, Arc::default());
         let mut all: BTreeMap<Record, Vec<Message>> = BTreeMap::new();
         let (mut held, mut random) = (Vec::new(), 7_u64);
         let mut next = |below: u64| {
@@ -278,7 +313,7 @@ mod tests {
             retired += gone.len();
             moved += all.values().filter(|m| m.len() > 1).count();
             let due: usize = ledger.due.iter().flat_map(BTreeMap::values).map(Vec::len).sum();
-            assert_eq!((due, ledger.open.len()), (all.len(), all.len()), "each is due once");
+            assert_eq!((due, ledger.count()), (all.len(), all.len()), "each is due once");
         }
         assert!(retired > 100 && moved > 100, "{retired} retired, {moved} have several messages");
     }

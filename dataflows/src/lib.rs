@@ -17,6 +17,7 @@ pub mod ledger;
 mod packed;
 pub mod records;
 pub mod reference;
+mod slots;
 
 pub mod cells;
 pub mod places;

@@ -7,19 +7,19 @@
 //!       what fits   |         |
 //! ```
 //!
-//! Only this process reads them (ids are its own numbers), so the layout may change at any time.
+//! No message begins with zeros as kind, so zeros may follow the last one. Only this process reads them (ids are its own numbers), so the layout may change at any time.
 
 use crate::calendar::{Day, Moment};
 use crate::domain::{Body, Channel, Form, Message, Outcome, Place, Score, Scores};
 use crate::id::Id;
 
-const FACT: u8 = 0;
-const SMS: u8 = 1;
-const SURVEY: u8 = 2;
-const CALL: u8 = 3;
-const FORM: u8 = 4;
-const ANSWER: u8 = 5;
-const RETRACT: u8 = 6;
+const FACT: u8 = 1;
+const SMS: u8 = 2;
+const SURVEY: u8 = 3;
+const CALL: u8 = 4;
+const FORM: u8 = 5;
+const ANSWER: u8 = 6;
+const RETRACT: u8 = 7;
 
 const OUTCOMES: [Outcome; 3] = [Outcome::NoAnswer, Outcome::CallBack, Outcome::Refused];
 const FORMS: [Form; 3] = [Form::Kiosk, Form::Epgu, Form::Site];
@@ -61,10 +61,12 @@ pub fn pack(message: &Message, out: &mut Vec<u8>) {
     rest.iter().flatten().for_each(|number| out.extend(number.to_le_bytes()));
 }
 
-/// Appends the messages that were packed into `bytes`.
+/// Appends the messages that were packed into `bytes`, after which there may be zeros.
 pub fn unpack(bytes: &[u8], out: &mut Vec<Message>) {
     let mut bytes = bytes;
-    while let Some((first, rest)) = bytes.split_first() {
+    while let Some((&first, rest)) = bytes.split_first()
+        && first != 0
+    {
         bytes = rest;
         let received = Moment::of_bits(i64::from_le_bytes(take(&mut bytes)));
         let detail = first >> 3;
@@ -180,7 +182,11 @@ mod tests {
         let mut bytes = Vec::new();
         messages.iter().for_each(|message| pack(message, &mut bytes));
         let mut unpacked = Vec::new();
-        unpack(&bytes, &mut unpacked);
-        assert_eq!(unpacked, messages);
+        for zeros in 0..3 {
+            unpacked.clear();
+            bytes.extend(std::iter::repeat_n(0, zeros));
+            unpack(&bytes, &mut unpacked);
+            assert_eq!(unpacked, messages);
+        }
     }
 }

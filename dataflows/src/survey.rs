@@ -278,7 +278,7 @@ pub fn call_clocks<'s>(
             None => (day, 2, None),
             Some(Calls { first: (at, true), .. }) => (day, 2, Some(at.micros())),
             Some(Calls { first: (at, false), second, .. }) => {
-                (local_day(&world, zone, at), 1, second)
+                (local_day(&world, zone, at.micros()), 1, second)
             }
         };
         let due = closing(&world, zone, from, days);
@@ -291,10 +291,9 @@ pub(crate) fn closing(world: &World, zone: Option<ZoneIndex>, day: Day, days: u3
     world.zone(zone.unwrap_or(0)).at(world.working_days.after(day, days), 19)
 }
 
-/// The date in a zone at a moment.
-pub(crate) fn local_day(world: &World, zone: Option<ZoneIndex>, at: Moment) -> Day {
-    let offset = world.zone(zone.unwrap_or(0)).offset_minutes(at.micros());
-    Moment::new(at.micros(), offset).map_or(at.day(), Moment::day)
+/// The date in a zone at a moment, microseconds since 1970.
+pub(crate) fn local_day(world: &World, zone: Option<ZoneIndex>, at: i64) -> Day {
+    world.zone(zone.unwrap_or(0)).day(at)
 }
 
 /// What the hands of the clocks hear.
@@ -307,10 +306,10 @@ enum Hand {
 /// The rows of `deadlines` for calls: each clock's state at the present hour.
 ///
 /// - state: the clocks still open; an hour costs those that run out in it
-pub fn deadlines<'s>(clocks: Rows<'s, Clock>, hours: Rows<'s, Hour>) -> Rows<'s, Row> {
+pub fn deadlines<'s>(clocks: Rows<'s, Clock>, hours: Rows<'s, Hour>, base: &Base) -> Rows<'s, Row> {
     let clocks = exchange(clocks, |clock| clock.record.hashed()).map(Hand::Clock);
     let hours = hours.map(Hand::Hour).inner.broadcast().as_collection();
-    let mut now = i64::MIN;
+    let mut now = base.hour.map_or(i64::MIN, Hour::micros);
     let mut open: BTreeMap<(i64, Clock), isize> = BTreeMap::new();
     per_epoch(clocks.concat(hours), "Deadlines", move |epoch, updates, output| {
         let hours = updates.iter().filter_map(|(hand, diff)| match hand {

@@ -71,7 +71,7 @@ impl Past {
         Past {
             head,
             references: HashMap::new(),
-            ledger: Ledger::default(),
+            ledger: Ledger::new(0, Arc::default()),
             held: Vec::new(),
             horizon: Horizon::new(switches.horizon_days),
             settled: Settled::default(),
@@ -197,7 +197,7 @@ impl Past {
     /// Of the writer.
     pub fn write<W: Write>(&mut self, drawn: &[Row], out: W) -> io::Result<W> {
         self.head.latest = self.horizon.latest();
-        self.head.open = self.ledger.open().len() as u64;
+        self.head.open = self.ledger.count() as u64;
         let mut blocks = Blocks::begin(out)?;
         blocks.push(&Part::Head(Box::new(self.head.clone())))?;
         for texts in Id::texts(0).chunks(BLOCK_ITEMS) {
@@ -267,7 +267,7 @@ impl Past {
 
     /// `(open records, closed records, cells of those)`.
     pub fn sizes(&self) -> (u64, u64, u64) {
-        let open = self.ledger.open().len() as u64;
+        let open = self.ledger.count() as u64;
         (open, self.ledger.closed().len(), self.settled.cells() as u64)
     }
 }

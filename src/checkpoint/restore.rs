@@ -56,6 +56,7 @@ pub fn restore(
     }
     let base = Base {
         epoch: Some(head.epoch),
+        hour: head.hour,
         cut: head.cut,
         open: (head.open as usize / workers).min(ROOM_MAX),
         closed: Arc::new(closed_ids(&ids)?),
