@@ -7,7 +7,8 @@
 //!       what fits   |         |
 //! ```
 //!
-//! No message begins with zeros as kind, so zeros may follow the last one. Only this process reads them (ids are its own numbers), so the layout may change at any time.
+//! No kind is zero, so zeros may follow the last message. Only this process reads them (ids are its own
+//! numbers), so the layout may change at any time.
 
 use crate::calendar::{Day, Moment};
 use crate::domain::{Body, Channel, Form, Message, Outcome, Place, Score, Scores};
