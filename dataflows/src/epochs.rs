@@ -33,6 +33,10 @@ type Open<D, R> = BTreeMap<Epoch, (Capability<Epoch>, Vec<(D, R)>)>;
 
 /// State that is changed by updates one after the other, in any order within an epoch.
 pub trait Keeper<D, R, D2, R2> {
+    /// What comes next, though perhaps of an epoch that has to wait. Where each is looked up in memory that is
+    /// far away, this may look up all of them at once: a processor waits for many as long as for one.
+    fn foresee(&self, _: &[(D, Epoch, R)]) {}
+
     /// Some of what an epoch brings; every epoch before it is closed.
     fn take(&mut self, epoch: Epoch, update: D, diff: R, output: &mut Output<D2, R2>);
 
@@ -67,6 +71,7 @@ where
                     // Whether all before an epoch are closed.
                     let is_reached = |epoch: &Epoch| !frontier.frontier().less_than(epoch);
                     input.for_each(|stamp, updates| {
+                        keeper.foresee(updates);
                         let mut current: Option<Epoch> = None;
                         for (data, epoch, diff) in updates.drain(..) {
                             if current != Some(epoch) {

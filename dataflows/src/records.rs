@@ -234,6 +234,13 @@ struct Judge {
 }
 
 impl Keeper<Heard, isize, Outcome, isize> for Judge {
+    fn foresee(&self, updates: &[(Heard, Epoch, isize)]) {
+        self.ledger.foresee(updates.iter().filter_map(|(heard, ..)| match heard {
+            Heard::Message(record, _) => Some(*record),
+            Heard::Received(_) | Heard::Hour(_) => None,
+        }));
+    }
+
     fn take(
         &mut self,
         epoch: Epoch,
