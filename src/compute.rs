@@ -279,7 +279,7 @@ pub fn write_views(directory: &Path, mut rows: Vec<Row>) -> anyhow::Result<usize
             rest.split_at_mut(rest.partition_point(|row| row.key().view <= view));
         rest = later;
         // Not by ranks: in `deadlines`, nearly all of the rows, numbers stand in order already.
-        of_view.sort_by(|one, other| one.key().cmp(&other.key()));
+        of_view.sort_by_key(Row::key);
         let write = || -> std::io::Result<()> {
             let mut file = BufWriter::with_capacity(1 << 18, File::create(&path)?);
             let mut line = Vec::new();
