@@ -78,7 +78,7 @@ const columns = computed(() => {
       width: "minmax(12rem, 1fr)",
       of: (data) => nameOf("unit", data.unit),
       cell: (data) => html`
-        <span class="name">${nameOf("unit", data.unit)}</span>
+        <span class="name" title=${nameOf("unit", data.unit)}>${nameOf("unit", data.unit)}</span>
         <small>${regionName(entry("unit", data.unit)?.region ?? "")}</small>
       `,
     },
