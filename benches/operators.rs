@@ -7,8 +7,8 @@
 //!
 //! Feeds the files of `generate` to the dataflow of so many workers, in epochs of so many events, and prints
 //! what timely logs of it: by operator how often it ran and how long, in microseconds an event, beside what is
-//! left for timely itself; and by channel how many records went to another worker, and how many bytes
-//! those take in memory, which is how they go within a process. Logging slows it by a tenth and more.
+//! left for timely itself; and by channel how many records went to another worker, and of what type: within a
+//! process they go as they lie in memory. Logging takes time itself: compare within a run.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;

@@ -7,7 +7,7 @@
 //! links say that all hours before were equal too.
 
 use dataflows::domain::Epoch;
-use dataflows::views::{Row, View};
+use dataflows::views::View;
 use serde::{Deserialize, Serialize};
 
 use crate::views::Held;
@@ -30,24 +30,13 @@ pub struct Link {
 }
 
 impl Chain {
-    /// Rows came (+1) or went (-1). Costs writing each as JSON.
-    pub fn change(&mut self, changes: &[(Row, isize)]) {
+    /// Rows came (+1) or went (-1).
+    pub fn change(&mut self, changes: &[(Held, isize)]) {
         for (row, diff) in changes {
-            self.count(row, Digest::of_row(row), *diff);
-        }
-    }
-
-    /// Likewise, with digests that are known.
-    pub fn change_held(&mut self, changes: &[(Held, isize)]) {
-        for (row, diff) in changes {
-            self.count(row, row.digest(), *diff);
-        }
-    }
-
-    fn count(&mut self, row: &Row, digest: Digest, diff: isize) {
-        let view = &mut self.views[row.key().view as usize];
-        for _ in 0..diff.unsigned_abs() {
-            if diff > 0 { *view += digest } else { *view -= digest }
+            let view = &mut self.views[row.view() as usize];
+            for _ in 0..diff.unsigned_abs() {
+                if *diff > 0 { *view += row.digest() } else { *view -= row.digest() }
+            }
         }
     }
 
@@ -85,11 +74,11 @@ impl Chain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dataflows::views::PendingReason;
+    use dataflows::views::{PendingReason, Row};
 
     #[test]
     fn a_link_holds_all_before_it() {
-        let row = |count| Row::Pending { reason: PendingReason::NoUnit, count };
+        let row = |count| Held::from(Row::Pending { reason: PendingReason::NoUnit, count });
         let (mut one, mut other) = (Chain::default(), Chain::default());
         one.change(&[(row(1), 1)]);
         one.link(7);

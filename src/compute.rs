@@ -275,8 +275,7 @@ pub fn write_views(directory: &Path, mut rows: Vec<Row>) -> anyhow::Result<usize
     let mut rest = &mut rows[..];
     for view in View::ALL {
         let path = directory.join(format!("{}.ndjson", view.name()));
-        let (of_view, later) =
-            rest.split_at_mut(rest.partition_point(|row| row.key().view <= view));
+        let (of_view, later) = rest.split_at_mut(rest.partition_point(|row| row.view() <= view));
         rest = later;
         // Not by ranks: in `deadlines`, nearly all of the rows, numbers stand in order already.
         of_view.sort_by_key(Row::key);

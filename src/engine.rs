@@ -22,7 +22,7 @@ use dataflows::epochs::{Rows, per_epoch};
 use dataflows::graph::{self, Base, Inputs};
 use dataflows::places::Places;
 use dataflows::records::Outcome;
-use dataflows::views::{Key, Ranks, Row};
+use dataflows::views::{Ranks, Row};
 use differential_dataflow::AsCollection;
 use differential_dataflow::consolidation::consolidate;
 use timely::communication::allocator::ProcessBuilder;
@@ -80,38 +80,39 @@ pub struct Feed {
     next: usize,
 }
 
-/// The way out.
-pub struct Results {
+/// The way out. A row becomes what is wanted of it, `R`, as soon as it comes, while the workers go on
+/// with its epoch.
+pub struct Results<R = Row> {
     said: Receiver<Said>,
     uppers: Vec<Epoch>,
     upper: Epoch,
-    open: BTreeMap<Epoch, Vec<(Row, isize)>>,
+    open: BTreeMap<Epoch, Vec<(R, isize)>>,
     /// Answers that not all workers have given yet: how many have, and their sum.
     answers: BTreeMap<u64, (usize, Answer)>,
     workers: Vec<thread::JoinHandle<()>>,
 }
 
 /// What the workers have come to.
-pub enum News {
+pub enum News<R = Row> {
     /// Epochs are closed.
-    Closed(Closed),
+    Closed(Closed<R>),
     /// A question is answered: its number, and the answer of all workers as of the `upper` of the
     /// [`Closed`] before.
     Answer(u64, Box<Answer>),
 }
 
 /// All epochs below `upper` are computed.
-pub struct Closed {
+pub struct Closed<R = Row> {
     /// The first epoch not included.
     pub upper: Epoch,
     /// How rows changed since the one before, epoch by epoch, each consolidated; those of a key are
     /// beside each other.
-    pub epochs: BTreeMap<Epoch, Vec<(Row, isize)>>,
+    pub epochs: BTreeMap<Epoch, Vec<(R, isize)>>,
 }
 
-impl Closed {
+impl<R: Ord> Closed<R> {
     /// How rows changed since the one before, consolidated.
-    pub fn changes(self) -> Vec<(Row, isize)> {
+    pub fn changes(self) -> Vec<(R, isize)> {
         let mut epochs = self.epochs.into_values();
         let mut changes = epochs.next().unwrap_or_default();
         if epochs.len() > 0 {
@@ -123,7 +124,7 @@ impl Closed {
 }
 
 /// Starts `workers` timely workers, with the past that is not part of `base` still to be fed.
-pub fn start(workers: usize, rules: &Rules, base: Base) -> (Feed, Results) {
+pub fn start<R>(workers: usize, rules: &Rules, base: Base) -> (Feed, Results<R>) {
     let built = timely::CommunicationConfig::Process(workers).try_build();
     let (builders, others) = built.expect("workers of one process need nothing");
     run(builders, others, Seat { process: 0, processes: 1, workers }, rules, base)
@@ -137,12 +138,12 @@ pub fn start(workers: usize, rules: &Rules, base: Base) -> (Feed, Results) {
 ///
 /// # Errors
 /// A socket cannot be shared by threads.
-pub fn join<S: Stream + 'static>(
+pub fn join<R>(
     process: usize,
-    sockets: Vec<Option<S>>,
+    sockets: Vec<Option<impl Stream + 'static>>,
     workers: usize,
     rules: &Rules,
-) -> io::Result<(Feed, Results)> {
+) -> io::Result<(Feed, Results<R>)> {
     let seat = Seat { process, processes: sockets.len(), workers };
     let hooks = Hooks::default();
     let within = ProcessBuilder::new_typed_vector(workers, hooks.refill.clone(), None);
@@ -161,13 +162,13 @@ struct Seat {
     workers: usize,
 }
 
-fn run(
+fn run<R>(
     builders: Vec<AllocatorBuilder>,
     others: Box<dyn Any + Send>,
     seat: Seat,
     rules: &Rules,
     base: Base,
-) -> (Feed, Results) {
+) -> (Feed, Results<R>) {
     let (said, heard) = mpsc::channel();
     let (senders, receivers): (Vec<_>, Vec<_>) =
         (0..seat.workers).map(|_| mpsc::sync_channel(QUEUE_BATCHES)).unzip();
@@ -348,10 +349,10 @@ impl Feed {
     }
 }
 
-impl Results {
+impl<R: From<Row> + AsRef<Row> + Ord + Send> Results<R> {
     /// Waits for the next closed epochs; `None` when the feed is dropped and all is computed.
     /// For who asks nothing.
-    pub fn next_closed(&mut self) -> Option<Closed> {
+    pub fn next_closed(&mut self) -> Option<Closed<R>> {
         loop {
             match self.next_news()? {
                 News::Closed(closed) => return Some(closed),
@@ -362,14 +363,14 @@ impl Results {
 
     /// Waits for the next closed epochs or answer; `None` when the feed is dropped and all is
     /// computed.
-    pub fn next_news(&mut self) -> Option<News> {
+    pub fn next_news(&mut self) -> Option<News<R>> {
         while let Ok(said) = self.said.recv() {
             match said {
                 Said::Rows(rows) => {
                     let mut rows = rows.into_iter().peekable();
                     while let Some(epoch) = rows.peek().map(|(_, epoch, _)| *epoch) {
                         let of_epoch = iter::from_fn(|| rows.next_if(|(_, of, _)| *of == epoch));
-                        let of_epoch = of_epoch.map(|(row, _, diff)| (row, diff));
+                        let of_epoch = of_epoch.map(|(row, _, diff)| (R::from(row), diff));
                         self.open.entry(epoch).or_default().extend(of_epoch);
                     }
                 }
@@ -398,10 +399,10 @@ impl Results {
         None
     }
 
-    fn take_closed(&mut self) -> Closed {
+    fn take_closed(&mut self) -> Closed<R> {
         let later = self.open.split_off(&self.upper);
         let mut epochs = std::mem::replace(&mut self.open, later);
-        epochs.values_mut().for_each(|rows| consolidate_by_key(rows, Row::key));
+        epochs.values_mut().for_each(consolidate_by_key);
         Closed { upper: self.upper, epochs }
     }
 }
@@ -409,12 +410,12 @@ impl Results {
 /// Consolidates rows of which a key has few, such that those of a key are beside each other; of more than
 /// [`Ranks::PAY`] rows, in the order of their keys. They are brought together by a number for each key,
 /// which costs a fraction of comparing whole rows.
-pub fn consolidate_by_key<R: Ord + Send>(rows: &mut Vec<(R, isize)>, key: impl Fn(&R) -> Key) {
+pub fn consolidate_by_key<R: AsRef<Row> + Ord + Send>(rows: &mut Vec<(R, isize)>) {
     if rows.len() > Ranks::PAY {
         let ranks = Ranks::of_all();
-        consolidate_by_number(rows, |row| ranks.of(&key(row)));
+        consolidate_by_number(rows, |row| ranks.of(&row.as_ref().key()));
     } else {
-        consolidate_by_number(rows, |row| key(row).mark());
+        consolidate_by_number(rows, |row| row.as_ref().key().mark());
     }
 }
 

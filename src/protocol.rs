@@ -21,6 +21,8 @@ use crate::log::Position;
 use crate::rules::Rules;
 use crate::views::Update;
 
+/// Room kept from message to message: those of a first state are larger.
+const ROOM_BYTES: usize = 4 << 20;
 /// Ids told in one message.
 const IDS_MAX: usize = 1 << 16;
 
@@ -227,7 +229,10 @@ fn send_by<M: Serialize>(
         .map_err(io::Error::other)?;
     let length = u32::try_from(bytes.len() - 4).map_err(io::Error::other)?;
     bytes[..4].copy_from_slice(&length.to_le_bytes());
-    stream.write_all(bytes)
+    stream.write_all(bytes)?;
+    bytes.clear();
+    bytes.shrink_to(ROOM_BYTES);
+    Ok(())
 }
 
 /// Reads one message; `None` where the stream ends before one begins.
@@ -254,11 +259,13 @@ fn receive_by<M: DeserializeOwned>(
     if bytes.len() < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    bincode::DefaultOptions::new()
+    let message = bincode::DefaultOptions::new()
         .with_fixint_encoding()
         .deserialize(bytes)
-        .map(Some)
-        .map_err(io::Error::other)
+        .map_err(io::Error::other)?;
+    bytes.clear();
+    bytes.shrink_to(ROOM_BYTES);
+    Ok(Some(message))
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Shutdown, TcpStream};
-use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ use anyhow::{Context, bail};
 use dataflows::calendar::Hour;
 use dataflows::domain::{Epoch, Input, Turn};
 use dataflows::graph::Base;
-use dataflows::views::{Ranks, Row, View};
+use dataflows::views::{Ranks, View};
 use differential_dataflow::consolidation::consolidate;
 
 use crate::chain::Chain;
@@ -174,7 +173,7 @@ fn share_fate(ends: &[OwnedFd], to_others: &[TcpStream]) {
 struct Begun {
     logs: Vec<Log>,
     feed: Feed,
-    results: Results,
+    results: Results<Held>,
     /// The file it began with, and what it must come to.
     checkpoint: Option<(PathBuf, Head)>,
     /// The number of the process in a cluster.
@@ -469,7 +468,7 @@ struct Reporter {
 
 impl Reporter {
     /// Reports what is owed, and in a cluster every epoch that all processes compute by itself.
-    fn report(mut self, mut results: Results) -> anyhow::Result<()> {
+    fn report(mut self, mut results: Results<Held>) -> anyhow::Result<()> {
         // Of `pending`, when it was consolidated last.
         let mut before = 0;
         while let Some(news) = results.next_news() {
@@ -511,7 +510,7 @@ impl Reporter {
     fn points(
         &mut self,
         upper: Epoch,
-        epochs: &BTreeMap<Epoch, Vec<(Row, isize)>>,
+        epochs: &BTreeMap<Epoch, Vec<(Held, isize)>>,
     ) -> BTreeMap<Epoch, bool> {
         let mut points = BTreeMap::new();
         while let Some(at) = self.breaks.pop_front_if(|at| *at <= upper) {
@@ -534,11 +533,10 @@ impl Reporter {
     }
 
     /// Keeps the changes and digests, epoch by epoch, and links those that told the time.
-    fn take(&mut self, epochs: BTreeMap<Epoch, Vec<(Row, isize)>>) -> anyhow::Result<()> {
-        for (epoch, changes) in epochs {
+    fn take(&mut self, epochs: BTreeMap<Epoch, Vec<(Held, isize)>>) -> anyhow::Result<()> {
+        for (epoch, mut changes) in epochs {
             self.link_before(epoch);
-            let mut changes = held(changes);
-            self.chain.change_held(&changes);
+            self.chain.change(&changes);
             if let Some((path, head)) = self.expected.take_if(|(_, head)| head.epoch == epoch) {
                 self.begin_from(&path, &head)?;
             }
@@ -560,7 +558,7 @@ impl Reporter {
             let later = self.pending.split_off(self.consolidated);
             self.pending = put_in(std::mem::take(&mut self.pending), later);
         } else if later > 0 {
-            consolidate_by_key(&mut self.pending, |held| held.key());
+            consolidate_by_key(&mut self.pending);
         }
         self.consolidated = self.pending.len();
     }
@@ -633,29 +631,6 @@ fn put_in(all: Vec<(Held, isize)>, mut some: Vec<(Held, isize)>) -> Vec<(Held, i
     together
 }
 
-/// The rows with their digests; of a whole state the cores take a share each, since nothing else can be
-/// done then.
-fn held(mut changes: Vec<(Row, isize)>) -> Vec<(Held, isize)> {
-    fn each(changes: Vec<(Row, isize)>) -> Vec<(Held, isize)> {
-        changes.into_iter().map(|(row, diff)| (Held::from(row), diff)).collect()
-    }
-    if changes.len() < PART_ROWS {
-        return each(changes);
-    }
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let share = changes.len().div_ceil(cores);
-    let mut shares = Vec::with_capacity(cores);
-    while changes.len() > share {
-        shares.push(changes.split_off(changes.len() - share));
-    }
-    shares.push(changes);
-    thread::scope(|scope| {
-        let shares = shares.into_iter().rev().map(|share| scope.spawn(|| each(share)));
-        let shares: Vec<_> = shares.collect();
-        shares.into_iter().flat_map(|share| share.join().expect("no panic")).collect()
-    })
-}
-
 fn say(reports: &Mutex<Node>, report: &Report) -> std::io::Result<()> {
     reports.lock().expect("no panic").say(report)
 }
@@ -665,6 +640,7 @@ mod tests {
     use super::*;
     use dataflows::id::Id;
     use dataflows::tally::Value;
+    use dataflows::views::Row;
 
     fn mfc(unit: usize, k: i64) -> Held {
         let unit = Id::of(&format!("{unit:04}"));

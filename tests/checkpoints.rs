@@ -18,6 +18,7 @@ use otklik::engine::{self, Batch, Feed, Results};
 use otklik::event::Event;
 use otklik::log::{self, FrameBuilder, Options, Position, Writer};
 use otklik::rules::Rules;
+use otklik::views::Held;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
@@ -50,8 +51,8 @@ fn events(epoch: &Epoch) -> impl Iterator<Item = Event<'_>> {
 /// A dataflow with the rows it has put out.
 struct Live {
     feed: Feed,
-    results: Results,
-    rows: Vec<(Row, isize)>,
+    results: Results<Held>,
+    rows: Vec<(Held, isize)>,
 }
 
 impl Live {
@@ -99,7 +100,7 @@ impl Live {
             workers: 1,
             epoch,
             position,
-            drawn: self.rows.iter().map(|(row, _)| row).filter(is_drawn).cloned().collect(),
+            drawn: self.rows.iter().map(|(row, _)| row.row()).filter(is_drawn).cloned().collect(),
             chain: self.chain(),
         }
     }
@@ -150,7 +151,7 @@ fn what_begins_with_a_checkpoint_goes_on_as_if_it_had_read_all() {
 }
 
 /// Shows the rows that differ, not all.
-fn same(actual: &[(Row, isize)], expected: &[(Row, isize)], seed: u64, epoch: u64) {
+fn same(actual: &[(Held, isize)], expected: &[(Held, isize)], seed: u64, epoch: u64) {
     let mut differing = expected.to_vec();
     differing.extend(actual.iter().map(|(row, count)| (row.clone(), -count)));
     consolidate(&mut differing);

@@ -242,10 +242,7 @@ impl Keeper<Heard, isize, Found, isize> for Periods {
             Heard::Ratings((tenure, period), tally) => {
                 let sum = self.tenures.entry(tenure).or_default().tally_mut(period);
                 self.before.entry((tenure, period)).or_insert(*sum);
-                match diff {
-                    1 => sum.plus_equals(&*tally),
-                    _ => sum.plus_equals(&tally.multiply(&diff)),
-                }
+                sum.plus_equals(&tally.multiply(&diff));
             }
             Heard::Office(office) => self.offices.push((office, diff)),
         }

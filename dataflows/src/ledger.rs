@@ -21,8 +21,11 @@ use crate::slots::{Slot, Slots};
 const DAY_MICROS: i64 = 86_400_000_000;
 
 /// The table of records is in so many parts: each grows by itself, so that no message waits until
-/// all records have moved to a table twice as large, nor is there room for both at once.
+/// all records have moved to a table twice as large, nor is there room for both at once. The last is
+/// twice as large as the first, and those between lie between, so that they do not all grow at once.
 const PARTS: usize = 256;
+/// Hashes lie in so many places, and a part has some that follow each other.
+const PLACES: usize = 1 << 16;
 
 /// The messages of each open record: distinct, in their order. One record costs 6 to 12 bytes of
 /// the table, 8 for its id, and what its messages pack into: 21 bytes a fact, 17 an SMS. Where
@@ -44,9 +47,11 @@ pub struct Ledger {
 impl Ledger {
     /// Without open records, but with room for some; `closed` are the ids of retired ones.
     pub fn new(room: usize, closed: Arc<RoaringTreemap>) -> Ledger {
-        let part = || HashTable::with_capacity(room / PARTS);
+        let mut shares = [0; PARTS];
+        (0..=u16::MAX).for_each(|at| shares[part(at)] += 1);
+        let table = |share| HashTable::with_capacity(room * share / PLACES);
         Ledger {
-            parts: std::iter::repeat_with(part).take(PARTS).collect(),
+            parts: shares.into_iter().map(table).collect(),
             slots: Slots::default(),
             due: None,
             bytes: Vec::new(),
@@ -172,8 +177,14 @@ fn packed(slots: &Slots, slot: Slot) -> &[u8] {
 fn place(record: Record) -> (usize, u64) {
     // Not `route` again: the workers' share of records would all hash alike.
     let hash = record.wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(32);
-    // Of bits at which a part of less than 2^24 records does not look.
-    ((hash >> 24) as usize % PARTS, hash)
+    (part((hash >> 16) as u16), hash)
+}
+
+/// The part that a place is in: [`PARTS`] log2(1 + place / [`PLACES`]), nearly.
+fn part(place: u16) -> usize {
+    let place = usize::from(place);
+    let bulge = place * (PLACES - place) / PLACES;
+    (place + bulge * 11 / 32) * PARTS / PLACES
 }
 
 /// The day since 1970 on which the last of these messages was received.
@@ -261,6 +272,23 @@ pub fn route(record: Record) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A table doubles where its records pass seven eighths of a power of two.
+    #[test]
+    fn parts_do_not_grow_at_once() {
+        let mut shares = [0_u64; PARTS];
+        (0..=u16::MAX).for_each(|at| shares[part(at)] += 1);
+        let rooms =
+            |records: u64| shares.map(|share| (share * records * 8 / 7 / PLACES as u64).ilog2());
+        let mut records = 1_000_000;
+        while records < 100_000_000 {
+            let later = records * 101 / 100;
+            let grown = rooms(records).into_iter().zip(rooms(later)).filter(|(a, b)| a != b);
+            let grown = grown.count();
+            assert!((1..=9).contains(&grown), "{grown} on the way to {later} records");
+            records = later;
+        }
+    }
     use crate::calendar::Moment;
     use crate::domain::Body;
 

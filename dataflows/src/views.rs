@@ -462,50 +462,66 @@ impl Ranks {
     }
 }
 
+impl AsRef<Row> for Row {
+    fn as_ref(&self) -> &Row {
+        self
+    }
+}
+
 impl Row {
+    /// The view it is of.
+    pub fn view(&self) -> View {
+        match self {
+            Row::ManagerPeriod(_) => View::ManagerPeriods,
+            Row::Agency(_) => View::Agencies,
+            Row::AgencyQuarter { .. } => View::AgencyQuarters,
+            Row::Territory { .. } => View::Territories,
+            Row::Unit { .. } => View::Units,
+            Row::Service { .. } => View::Services,
+            Row::Mfc { .. } => View::Mfcs,
+            Row::Month { .. } => View::Months,
+            Row::Ranking { .. } => View::Rankings,
+            Row::SurveySample { .. } => View::SurveySample,
+            Row::SurveyList { .. } => View::SurveyLists,
+            Row::Deadline { .. } => View::Deadlines,
+            Row::Pending { .. } => View::Pending,
+            Row::Refused { .. } => View::Refused,
+            Row::Conservation(_) => View::Conservation,
+            Row::Directory(_) => View::Directory,
+        }
+    }
+
     /// What identifies it.
     pub fn key(&self) -> Key {
         use Part::{Absent, Id as I, Number as N, Word as W};
         let id = |id: Option<Id>| id.map_or(W(""), I);
-        let (view, parts) = match self {
-            Row::ManagerPeriod(p) => {
-                (View::ManagerPeriods, [I(p.tenure), N(i64::from(p.period)), Absent])
-            }
-            Row::Agency(a) => (View::Agencies, [I(a.agency), Absent, Absent]),
+        let parts = match self {
+            Row::ManagerPeriod(p) => [I(p.tenure), N(i64::from(p.period)), Absent],
+            Row::Agency(a) => [I(a.agency), Absent, Absent],
             Row::AgencyQuarter { agency, quarter, .. } => {
-                (View::AgencyQuarters, [I(*agency), N(i64::from(quarter.0)), Absent])
+                [I(*agency), N(i64::from(quarter.0)), Absent]
             }
-            Row::Territory { region, agency, .. } => {
-                (View::Territories, [I(*region), id(*agency), Absent])
-            }
-            Row::Unit { unit, .. } => (View::Units, [I(*unit), Absent, Absent]),
-            Row::Service { agency, service, .. } => {
-                (View::Services, [id(*agency), I(*service), Absent])
-            }
-            Row::Mfc { unit, .. } => (View::Mfcs, [I(*unit), Absent, Absent]),
+            Row::Territory { region, agency, .. } => [I(*region), id(*agency), Absent],
+            Row::Unit { unit, .. } => [I(*unit), Absent, Absent],
+            Row::Service { agency, service, .. } => [id(*agency), I(*service), Absent],
+            Row::Mfc { unit, .. } => [I(*unit), Absent, Absent],
             Row::Month { scope, id, month, .. } => {
-                (View::Months, [W(scope.as_str()), I(*id), N(i64::from(month.0))])
+                [W(scope.as_str()), I(*id), N(i64::from(month.0))]
             }
             Row::Ranking { scope, month, id, .. } => {
-                (View::Rankings, [W(scope.as_str()), N(i64::from(month.0)), I(*id)])
+                [W(scope.as_str()), N(i64::from(month.0)), I(*id)]
             }
             Row::SurveySample { unit, day, record, .. } => {
-                (View::SurveySample, [I(*unit), N(i64::from(day.0)), N(*record as i64)])
+                [I(*unit), N(i64::from(day.0)), N(*record as i64)]
             }
-            Row::SurveyList { unit, day, .. } => {
-                (View::SurveyLists, [I(*unit), N(i64::from(day.0)), Absent])
-            }
-            Row::Deadline { kind, record, .. } => {
-                (View::Deadlines, [W(kind.as_str()), N(*record as i64), Absent])
-            }
-            Row::Pending { reason, .. } => (View::Pending, [W(reason.as_str()), Absent, Absent]),
-            Row::Refused { code, channel, .. } => {
-                (View::Refused, [W(code.as_str()), W(channel.as_str()), Absent])
-            }
-            Row::Conservation(_) => (View::Conservation, [Absent, Absent, Absent]),
-            Row::Directory(d) => (View::Directory, [W(d.of.as_str()), I(d.id), Absent]),
+            Row::SurveyList { unit, day, .. } => [I(*unit), N(i64::from(day.0)), Absent],
+            Row::Deadline { kind, record, .. } => [W(kind.as_str()), N(*record as i64), Absent],
+            Row::Pending { reason, .. } => [W(reason.as_str()), Absent, Absent],
+            Row::Refused { code, channel, .. } => [W(code.as_str()), W(channel.as_str()), Absent],
+            Row::Conservation(_) => [Absent, Absent, Absent],
+            Row::Directory(d) => [W(d.of.as_str()), I(d.id), Absent],
         };
-        Key { view, parts }
+        Key { view: self.view(), parts }
     }
 }
 

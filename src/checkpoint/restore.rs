@@ -11,6 +11,7 @@ use super::format::{Checkpoint, CheckpointError, Head, Part};
 use super::past::closed_ids;
 use crate::engine::{self, Batch, Feed, Results};
 use crate::rules::Rules;
+use crate::views::Held;
 
 /// Events handed to a timely worker at once.
 const BATCH_EVENTS: usize = 4096;
@@ -25,7 +26,7 @@ pub struct Restored {
     /// The way in.
     pub feed: Feed,
     /// The way out.
-    pub results: Results,
+    pub results: Results<Held>,
 }
 
 /// Starts the dataflow from a checkpoint. `progress` is told its epoch and how many bytes are read.

@@ -23,8 +23,8 @@ use crate::protocol;
 use crate::rules::Rules;
 use crate::world::switches;
 
-/// Below the node and its worker in the queue for the processor.
-const NICENESS: i32 = 10;
+/// After the node and its worker in the queue for the processor: the least share there is.
+const NICENESS: i32 = 19;
 
 /// What a node asks for.
 #[derive(Debug, Serialize, Deserialize)]

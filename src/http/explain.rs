@@ -102,7 +102,7 @@ impl Asking {
         });
         fields.insert("rules".to_owned(), rules);
         if let Some(moment) = since {
-            let view = row.key().view;
+            let view = row.view();
             let then = moment.table(&self.served, &reply.rows, self.epoch_ms, view).await?;
             let (then_epoch, table): (Epoch, Table) = then;
             let before = table.get(&row.key()).map(|held| held.row());

@@ -30,8 +30,8 @@ impl Change {
     }
 
     /// The row after or, where it went, before: both have the key.
-    pub fn any_row(&self) -> &Held {
-        self.after.as_deref().or(self.before.as_deref()).expect("a change has one row at least")
+    pub fn any_row(&self) -> &Arc<Held> {
+        self.after.as_ref().or(self.before.as_ref()).expect("a change has one row at least")
     }
 }
 
@@ -60,7 +60,7 @@ pub type ByValue = HashMap<u64, Vec<u32>>;
 impl ChangeSet {
     /// Of changes that are sorted by key.
     pub fn new(epoch: Epoch, changes: Vec<Change>, digests: Digests) -> ChangeSet {
-        let end = |view| changes.partition_point(|change| change.key().view <= view);
+        let end = |view| changes.partition_point(|change| change.any_row().view() <= view);
         let ends = View::ALL.map(end);
         ChangeSet { epoch, changes, digests, ends, by_column: Mutex::default() }
     }

@@ -290,7 +290,7 @@ fn checked(
     let rise = changes.is_sorted_by(|a, b| a.key() < b.key());
     let mut reckoned = *history.digests(history.last())?;
     for change in &changes {
-        let digest = &mut reckoned[change.key().view as usize];
+        let digest = &mut reckoned[change.any_row().view() as usize];
         *digest -= change.before.as_ref().map(|row| row.digest()).unwrap_or_default();
         *digest += change.after.as_ref().map(|row| row.digest()).unwrap_or_default();
     }

@@ -91,7 +91,7 @@ pub struct Served {
     journal: Option<Mutex<Journal>>,
     /// What was kept by the node before, until the first epoch shows whether it goes on from there.
     kept: Mutex<Option<History>>,
-    /// What was published, for longer; locked by the writer, and by readers for moments.
+    /// What was published, for longer; locked for moments.
     published: Option<Mutex<Published>>,
 }
 
@@ -318,10 +318,8 @@ impl Served {
         let floor = || lock(&self.history).as_ref().map_or(0, History::floor);
         let published = self.published.as_ref().filter(|_| published::VIEWS.contains(&view));
         let Some(published) = published else { return Err(Forgotten::Changes(floor())) };
-        let (place, first) = {
-            let published = lock(published);
-            (published.place(epoch), published.first())
-        };
+        let finder = lock(published).finder();
+        let (place, first) = finder.find(epoch);
         // What is to come is not kept either.
         let place = place.filter(|_| epoch <= floor());
         let forgotten = Forgotten::Published(first);

@@ -17,8 +17,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::thread::{self, JoinHandle};
 
 use bincode::Options;
 use dataflows::domain::Epoch;
@@ -42,6 +45,8 @@ const HEADER_BYTES: usize = 8;
 const EPOCH_BYTES: usize = 8;
 /// Rows repeat each other: more effort than this gains little.
 const ZSTD_LEVEL: i32 = 3;
+/// As checkpoints: after all others in the queue for the processor.
+const NICENESS: i32 = 19;
 
 /// How much is kept, and how finely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,19 +57,52 @@ pub struct Keeping {
     pub bytes_max: u64,
 }
 
-/// Writes what is published, and finds it again.
+/// Keeps what is published, and finds it again. Frames are written by a thread of its own: the one
+/// that publishes has no time for a minute's rows.
 #[derive(Debug)]
 pub struct Published {
+    interval_epochs: u64,
+    /// The epoch of the last frame.
+    last: Option<Epoch>,
+    /// The rows that changed since then, each as it was known last.
+    pending: id::Table<Key, Arc<Held>>,
+    /// None only while it is dropped.
+    jobs: Option<Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What the thread is to do, in this order.
+#[derive(Debug)]
+enum Job {
+    Keep(Frame),
+    Find(Epoch, SyncSender<Found>),
+}
+
+/// What is to be written: of which epoch, the tables then, and the rows that changed.
+#[derive(Debug)]
+struct Frame {
+    epoch: Epoch,
+    tables: [Table; VIEWS.len()],
+    changed: id::Table<Key, Arc<Held>>,
+}
+
+/// Asks for what is kept.
+#[derive(Debug)]
+pub struct Finder(Sender<Job>);
+
+/// Where the figures of an epoch are, if it is not before all that is kept; and the epoch that begins
+/// with.
+pub type Found = (Option<Place>, Option<Epoch>);
+
+/// The files, which are the thread's.
+#[derive(Debug)]
+struct Files {
     directory: PathBuf,
-    keeping: Keeping,
+    bytes_max: u64,
     /// Oldest first.
     files: VecDeque<Part>,
     /// The last of them, if it is ours to write.
     open: Option<File>,
-    /// The epoch of the last frame written.
-    last: Option<Epoch>,
-    /// The rows that changed since then, each as it was known last.
-    pending: id::Table<Key, Arc<Held>>,
 }
 
 #[derive(Clone, Debug)]
@@ -84,16 +122,98 @@ pub struct Place {
 
 impl Published {
     /// What is kept in `directory`, and goes on being kept.
+    ///
+    /// # Panics
+    /// The system starts no thread.
     pub fn open(directory: &Path, keeping: Keeping) -> Published {
-        let (files, open, last) = (VecDeque::new(), None, None);
+        let Keeping { interval_epochs, bytes_max } = keeping;
         let directory = directory.to_owned();
-        let pending = id::Table::default();
-        let mut published = Published { directory, keeping, files, open, last, pending };
-        if let Err(error) = published.list() {
-            let directory = published.directory.display();
+        let mut files = Files { directory, bytes_max, files: VecDeque::new(), open: None };
+        if let Err(error) = files.list() {
+            let directory = files.directory.display();
             warn!("the published figures in {directory} cannot be read: {error}");
         }
-        published
+        let (jobs, given) = mpsc::channel();
+        let writer = thread::Builder::new().name("published".to_owned());
+        let writer = writer.spawn(move || files.run(&given)).expect("the system starts a thread");
+        Published {
+            interval_epochs: interval_epochs.max(1),
+            last: None,
+            pending: id::Table::default(),
+            jobs: Some(jobs),
+            writer: Some(writer),
+        }
+    }
+
+    /// The rows are these at the end of an epoch, and `changes` led there from the epoch before.
+    pub fn follow(&mut self, snapshot: &Snapshot, changes: &[Change]) {
+        for change in changes {
+            let row = change.any_row();
+            if VIEWS.contains(&row.view()) {
+                self.pending.insert(row.key(), Arc::clone(row));
+            }
+        }
+        let interval = |epoch: Epoch| epoch / self.interval_epochs;
+        let is_over = |last: Epoch| interval(last) < interval(snapshot.epoch);
+        if self.last.is_none_or(|last| is_over(last) && !self.pending.is_empty()) {
+            self.last = Some(snapshot.epoch);
+            let tables = VIEWS.map(|view| snapshot.table(view).clone());
+            let changed = mem::take(&mut self.pending);
+            let frame = Frame { epoch: snapshot.epoch, tables, changed };
+            // The thread ends before this by a panic only, and with it the process.
+            self.jobs.as_ref().map(|jobs| jobs.send(Job::Keep(frame)));
+        }
+    }
+
+    /// For a reader, who waits for what is being written.
+    pub fn finder(&self) -> Finder {
+        Finder(self.jobs.clone().expect("it is not dropped"))
+    }
+}
+
+impl Drop for Published {
+    /// Waits until all is written.
+    fn drop(&mut self) {
+        self.jobs = None;
+        // A panic there has ended the process, or has been told of by a test.
+        self.writer.take().map(JoinHandle::join);
+    }
+}
+
+impl Finder {
+    /// Looks among all that was published before.
+    pub fn find(&self, epoch: Epoch) -> Found {
+        let (answer, found) = mpsc::sync_channel(1);
+        let asked = self.0.send(Job::Find(epoch, answer)).is_ok();
+        // There is no answer where the node stops.
+        asked.then(|| found.recv().ok()).flatten().unwrap_or_default()
+    }
+}
+
+impl Files {
+    /// Does what it is given until there is no more.
+    fn run(mut self, jobs: &Receiver<Job>) {
+        // Of this thread alone. Without it figures are a little later for a moment.
+        rustix::process::nice(NICENESS).ok();
+        for job in jobs {
+            match job {
+                Job::Keep(frame) => self.keep(&frame),
+                Job::Find(epoch, answer) => {
+                    let first = self.files.front().map(|part| part.epoch);
+                    // Who asked may have gone.
+                    let _ = answer.send((self.place(epoch), first));
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, frame: &Frame) {
+        if let Err(error) = self.write(frame) {
+            let directory = self.directory.display();
+            warn!("a published figure is not kept in {directory}: {error}");
+            // What comes next begins with all rows.
+            self.open = None;
+        }
     }
 
     fn list(&mut self) -> io::Result<()> {
@@ -126,45 +246,24 @@ impl Published {
         Ok(())
     }
 
-    /// The rows are these at the end of an epoch, and `changes` led there from the epoch before.
-    pub fn follow(&mut self, snapshot: &Snapshot, changes: &[Change]) {
-        for change in changes {
-            let (key, row) = (change.key(), change.after.as_ref().or(change.before.as_ref()));
-            if let (true, Some(row)) = (VIEWS.contains(&key.view), row) {
-                self.pending.insert(key, Arc::clone(row));
-            }
-        }
-        let interval = |epoch: Epoch| epoch / self.keeping.interval_epochs.max(1);
-        let is_over = |last: Epoch| interval(last) < interval(snapshot.epoch);
-        if self.last.is_none_or(|last| is_over(last) && !self.pending.is_empty()) {
-            self.last = Some(snapshot.epoch);
-            if let Err(error) = self.write(snapshot) {
-                let directory = self.directory.display();
-                warn!("a published figure is not kept in {directory}: {error}");
-                // What comes next begins with all rows.
-                self.open = None;
-            }
-            self.pending.clear();
-        }
-    }
-
-    fn write(&mut self, snapshot: &Snapshot) -> io::Result<()> {
-        let file_bytes = FILE_BYTES.min(self.keeping.bytes_max / FILES_MIN);
+    fn write(&mut self, frame: &Frame) -> io::Result<()> {
+        let Frame { epoch, tables, changed } = frame;
+        let file_bytes = FILE_BYTES.min(self.bytes_max / FILES_MIN);
         let is_full = self.files.back().is_none_or(|part| part.bytes >= file_bytes);
         let rows: Vec<(&Row, bool)> = if is_full || self.open.is_none() {
-            self.begin(snapshot.epoch)?;
-            let tables = VIEWS.iter().map(|view| snapshot.table(*view));
-            tables.flat_map(Table::iter).map(|row| (row.row(), true)).collect()
+            self.begin(*epoch)?;
+            tables.iter().flat_map(Table::iter).map(|row| (row.row(), true)).collect()
         } else {
-            let row = |(key, last): (&Key, &'_ Arc<Held>)| -> (Row, bool) {
-                let found = snapshot.table(key.view).get(key);
-                (found.unwrap_or(last).row().clone(), found.is_some())
-            };
-            let mut changed: Vec<(Row, bool)> = self.pending.iter().map(row).collect();
-            changed.sort_by_cached_key(|(row, _)| row.key());
-            return self.append(snapshot.epoch, &changed);
+            let mut changed: Vec<_> = changed.iter().collect();
+            changed.sort_unstable_by_key(|(key, _)| *key);
+            let rows = changed.into_iter().map(|(key, last)| {
+                let mut tables = VIEWS.iter().zip(tables).filter(|(view, _)| **view == key.view);
+                let found = tables.find_map(|(_, table)| table.get(key));
+                (found.unwrap_or(last).row(), found.is_some())
+            });
+            rows.collect()
         };
-        self.append(snapshot.epoch, &rows)
+        self.append(*epoch, &rows)
     }
 
     /// Begins a file, and removes what is too much. Files of this epoch or later are of another
@@ -174,7 +273,7 @@ impl Published {
             let part = self.files.pop_back().expect("there is one");
             fs::remove_file(self.path(part.number))?;
         }
-        while self.files.iter().map(|part| part.bytes).sum::<u64>() > self.keeping.bytes_max {
+        while self.files.iter().map(|part| part.bytes).sum::<u64>() > self.bytes_max {
             let part = self.files.pop_front().expect("they are more than nothing");
             fs::remove_file(self.path(part.number))?;
         }
@@ -202,14 +301,9 @@ impl Published {
     }
 
     /// Where the figures of an epoch are, if it is not before all that is kept.
-    pub fn place(&self, epoch: Epoch) -> Option<Place> {
+    fn place(&self, epoch: Epoch) -> Option<Place> {
         let part = self.files.iter().rev().find(|part| part.epoch <= epoch)?;
         Some(Place { path: self.path(part.number), epoch })
-    }
-
-    /// The epoch it begins with.
-    pub fn first(&self) -> Option<Epoch> {
-        self.files.front().map(|part| part.epoch)
     }
 
     fn path(&self, number: u32) -> PathBuf {
@@ -232,7 +326,7 @@ impl Place {
                 break;
             }
             for (row, is_there) in unpack(packed)? {
-                match (row.key().view == view, is_there) {
+                match (row.view() == view, is_there) {
                     (true, true) => drop(rows.insert(row.key(), row)),
                     (true, false) => drop(rows.remove(&row.key())),
                     (false, _) => {}
@@ -338,6 +432,7 @@ mod tests {
         let first = served(directory.path(), KEEPING);
         first.replace(101, vec![(row("A", 100), 1)]);
         run(&first, 101..145);
+        assert_eq!(published(&first, 142), Some((140, vec![140])));
         let path = directory.path().join("00000001.2");
         let sound = fs::read(&path).expect("it was written");
         for (cut, flip) in [(sound.len() - 1, None), (sound.len(), Some(sound.len() - 3))] {

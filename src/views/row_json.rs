@@ -16,12 +16,12 @@ pub fn write_row(row: &Row, out: &mut Vec<u8>) {
 
 /// Writes the key columns of a row as one JSON object, as [`write_row`] writes them.
 pub fn write_key(row: &Row, out: &mut Vec<u8>) {
-    write_columns(row, row.key().view.key().len(), out);
+    write_columns(row, row.view().key().len(), out);
 }
 
 /// Writes those columns of a row of which `wanted` says so, by their place.
 pub fn write_some(row: &Row, wanted: &[bool], out: &mut Vec<u8>) {
-    let mut names = names(row.key().view).iter().zip(wanted);
+    let mut names = names(row.view()).iter().zip(wanted);
     let mut open = b'{';
     cells(row, &mut |cell| {
         if let Some((name, true)) = names.next() {
@@ -32,7 +32,7 @@ pub fn write_some(row: &Row, wanted: &[bool], out: &mut Vec<u8>) {
 }
 
 fn write_columns(row: &Row, count: usize, out: &mut Vec<u8>) {
-    let mut names = names(row.key().view).iter().take(count);
+    let mut names = names(row.view()).iter().take(count);
     let mut open = b'{';
     cells(row, &mut |cell| {
         if let Some(name) = names.next() {

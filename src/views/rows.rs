@@ -30,7 +30,7 @@ pub(super) fn cursor_of(row: &Row, places: &[usize]) -> String {
         let part = String::from_utf8(part).expect("columns are texts");
         parts.push(part.replace('%', "%25").replace(',', "%2C"));
     });
-    let key = 0..row.key().view.key().len();
+    let key = 0..row.view().key().len();
     let places = places.iter().copied().chain(key);
     places.map(|place| parts[place].as_str()).collect::<Vec<_>>().join(",")
 }

@@ -1,9 +1,10 @@
 //! The rows of one view, sorted by key, such that a copy is cheap and stays as it is.
 //!
-//! Rows lie in chunks of some dozens, and a table is the list of its chunks, all of them counted.
-//! A reader keeps the copy it got for as long as it likes; meanwhile the writer copies the chunks
-//! it changes, once each, and works in place on all others. Keys are read off the rows, and kept of
-//! the first of each chunk only.
+//! Rows lie in chunks of some dozens, chunks in blocks of some hundreds, and a table is the list of its
+//! blocks, all of them counted. A reader keeps the copy it got for as long as it likes; meanwhile the
+//! writer copies the list, and the blocks and chunks it changes, once each, and works in place on all
+//! others: with a hundred times the rows a change costs the same. Keys are read off the rows, and kept
+//! of the first of each chunk and block only.
 
 use std::cmp::Ordering;
 use std::mem;
@@ -19,8 +20,8 @@ use super::digest::Digest;
 /// Rows a chunk holds at most. Smaller makes a longer list to copy for a reader's sake, larger
 /// makes longer chunks to copy.
 const CHUNK_ROWS_MAX: usize = 64;
-/// With fewer, a chunk is joined to its neighbour.
-const CHUNK_ROWS_MIN: usize = CHUNK_ROWS_MAX / 4;
+/// Chunks a block holds at most; likewise.
+const BLOCK_CHUNKS_MAX: usize = 256;
 
 /// Some rows that follow each other. A search looks at no other rows than those it finds: it compares
 /// the keys of chunks' first rows, and then the marks of one chunk.
@@ -32,20 +33,96 @@ struct Chunk {
     marks: Vec<u32>,
 }
 
+/// Some chunks that follow each other.
+#[derive(Clone, Debug)]
+struct Block {
+    /// All rows of the blocks before are before it, and none of its own but in the first block.
+    first: Key,
+    chunks: Vec<Arc<Chunk>>,
+}
+
 fn mark(key: &Key) -> u32 {
     (key.mark() >> 32) as u32
 }
 
-impl Chunk {
-    /// Of some rows, if there are any.
+/// What a list is cut into.
+trait Part: Sized {
+    type Item: Clone;
+    /// Items it has at most. With less than a fourth it is joined to its neighbour.
+    const MAX: usize;
+    const MIN: usize = Self::MAX / 4;
+
+    /// Of some items, if there are any.
+    fn of(items: Vec<Self::Item>) -> Option<Arc<Self>>;
+
+    fn items(&self) -> &[Self::Item];
+
+    fn is_shapely(&self) -> bool {
+        (Self::MIN..=Self::MAX).contains(&self.items().len())
+    }
+}
+
+impl Part for Chunk {
+    type Item = Arc<Held>;
+    const MAX: usize = CHUNK_ROWS_MAX;
+
     fn of(rows: Vec<Arc<Held>>) -> Option<Arc<Chunk>> {
         let first = rows.first()?.key();
         let marks = rows.iter().map(|row| mark(&row.key())).collect();
         Some(Arc::new(Chunk { first, rows, marks }))
     }
 
-    /// The place of a key, or where it would be.
-    fn find(&self, key: &Key) -> Result<usize, usize> {
+    fn items(&self) -> &[Arc<Held>] {
+        &self.rows
+    }
+}
+
+impl Part for Block {
+    type Item = Arc<Chunk>;
+    const MAX: usize = BLOCK_CHUNKS_MAX;
+
+    fn of(chunks: Vec<Arc<Chunk>>) -> Option<Arc<Block>> {
+        let first = chunks.first()?.first;
+        Some(Arc::new(Block { first, chunks }))
+    }
+
+    fn items(&self) -> &[Arc<Chunk>] {
+        &self.chunks
+    }
+}
+
+/// Cuts what grew too large in even parts, joins what became small to the one before if they fit,
+/// and drops what is empty.
+fn reshape<P: Part>(parts: &mut Vec<Arc<P>>) {
+    for part in mem::take(parts) {
+        let items = part.items();
+        if items.len() > P::MAX {
+            cut(items, parts);
+        } else if items.len() >= P::MIN {
+            parts.push(part);
+        } else if let Some(last) = parts.last_mut()
+            && last.items().len() + items.len() <= P::MAX
+        {
+            if let Some(joined) = P::of([last.items(), items].concat()) {
+                *last = joined;
+            }
+        } else if !items.is_empty() {
+            parts.push(part);
+        }
+    }
+}
+
+/// Adds items in parts, as few and as even as they can be.
+fn cut<P: Part>(items: &[P::Item], parts: &mut Vec<Arc<P>>) {
+    let count = items.len().div_ceil(P::MAX).max(1);
+    let each = items.len().div_ceil(count).max(1);
+    parts.extend(items.chunks(each).filter_map(|items| P::of(items.to_vec())));
+}
+
+impl Chunk {
+    /// The place of a key, or where it would be; `gone` is the digest of what should be there, which a
+    /// row is known by without being looked into.
+    fn find(&self, key: &Key, gone: Option<Digest>) -> Result<usize, usize> {
         if self.rows.len() > CHUNK_ROWS_MAX {
             // It grows while it is updated, by a whole state perhaps, at its end.
             let is_last = self.rows.last().is_some_and(|row| row.key() < *key);
@@ -54,7 +131,10 @@ impl Chunk {
         }
         let mark = mark(key);
         let same = self.marks.iter().enumerate().filter(|(_, other)| **other == mark);
-        let mut found = same.filter(|(place, _)| self.rows[*place].key() == *key);
+        let mut found = same.filter(|(place, _)| {
+            let row = &self.rows[*place];
+            gone == Some(row.digest) || row.key() == *key
+        });
         let place = found.next().map(|(place, _)| place);
         place.ok_or_else(|| self.rows.partition_point(|row| row.key() < *key))
     }
@@ -86,11 +166,12 @@ impl Chunk {
     }
 }
 
-/// A row and its digest, which is reckoned once: when the worker says that the row comes.
+/// A row and its digest, which is reckoned once: when the dataflow puts the row out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Held {
-    row: Row,
+    /// First, because it tells rows apart sooner.
     digest: Digest,
+    row: Row,
 }
 
 impl From<Row> for Held {
@@ -112,6 +193,12 @@ impl Held {
     }
 }
 
+impl AsRef<Row> for Held {
+    fn as_ref(&self) -> &Row {
+        &self.row
+    }
+}
+
 impl Deref for Held {
     type Target = Row;
 
@@ -123,15 +210,16 @@ impl Deref for Held {
 /// The rows of one view; a copy costs one counter.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    /// None of them empty.
-    chunks: Arc<Vec<Arc<Chunk>>>,
+    /// None of them empty, and none of their chunks.
+    blocks: Arc<Vec<Arc<Block>>>,
     rows: usize,
     digest: Digest,
 }
 
-/// A place in a table: which chunk, and which row of it.
+/// A place in a table: which block, which chunk of it, and which row of that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
+    block: usize,
     chunk: usize,
     row: usize,
 }
@@ -161,8 +249,13 @@ impl Update {
 
     /// Whose.
     pub fn key(&self) -> Key {
+        self.row().key()
+    }
+
+    /// The row that has its key.
+    fn row(&self) -> &Held {
         let (Update::Comes(row) | Update::Instead(_, row) | Update::Goes(row)) = self;
-        row.key()
+        row
     }
 
     /// The digest of the row held until now.
@@ -205,7 +298,7 @@ impl Updates {
     /// And these, of other keys.
     pub fn add(&mut self, updates: impl IntoIterator<Item = Update>) {
         for update in updates {
-            self.0[update.key().view as usize].push(update);
+            self.0[update.row().view() as usize].push(update);
         }
     }
 
@@ -293,30 +386,34 @@ impl Table {
 
     /// The place of the first row whose key is not `before`; all rows before it must be. Binary search.
     pub fn seek(&self, before: impl Fn(&Key) -> bool) -> Place {
-        let starts_before = |chunk: &Arc<Chunk>| before(&chunk.first);
-        let chunk = self.chunks.partition_point(starts_before).saturating_sub(1);
-        let row = self
-            .chunks
-            .get(chunk)
-            .map_or(0, |chunk| chunk.rows.partition_point(|row| before(&row.key())));
-        Place { chunk, row }
+        let block = self.blocks.partition_point(|block| before(&block.first));
+        let block = block.saturating_sub(1);
+        let chunks = self.blocks.get(block).map_or(&[][..], |block| &block.chunks);
+        let chunk = chunks.partition_point(|chunk| before(&chunk.first)).saturating_sub(1);
+        let rows = chunks.get(chunk).map_or(&[][..], |chunk| &chunk.rows);
+        Place { block, chunk, row: rows.partition_point(|row| before(&row.key())) }
     }
 
     /// The row at a place and moves it on; `None` at the end.
     pub fn next(&self, place: &mut Place) -> Option<&Arc<Held>> {
         loop {
-            let chunk = self.chunks.get(place.chunk)?;
+            let block = self.blocks.get(place.block)?;
+            let Some(chunk) = block.chunks.get(place.chunk) else {
+                *place = Place { block: place.block + 1, chunk: 0, row: 0 };
+                continue;
+            };
             if let Some(row) = chunk.rows.get(place.row) {
                 place.row += 1;
                 return Some(row);
             }
-            *place = Place { chunk: place.chunk + 1, row: 0 };
+            *place = Place { chunk: place.chunk + 1, row: 0, ..*place };
         }
     }
 
     /// All rows in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Held>> {
-        self.chunks.iter().flat_map(|chunk| chunk.rows.iter())
+        let chunks = self.blocks.iter().flat_map(|block| &block.chunks);
+        chunks.flat_map(|chunk| &chunk.rows)
     }
 
     /// Makes `updates`, each key once; what changed is added to `changes`, by key.
@@ -334,15 +431,21 @@ impl Table {
         if self.is_empty() {
             return self.fill(updates, changes);
         }
-        let chunks = Arc::make_mut(&mut self.chunks);
-        let mut at = 0;
-        let mut misshapen = false;
+        let blocks = Arc::make_mut(&mut self.blocks);
+        let (mut block_at, mut chunk_at) = (0, 0);
+        // Blocks with chunks that are too large or too small now.
+        let mut misshapen: Vec<usize> = Vec::new();
         for update in updates {
             let (key, gone) = (update.key(), update.gone());
-            // The chunk at hand may be empty by now; those after it are as they were.
-            at += before(&chunks[at + 1..], |chunk| chunk.first <= key);
-            let chunk = Arc::make_mut(&mut chunks[at]);
-            let place = chunk.find(&key);
+            // What is at hand may be empty by now; what comes after it is as it was.
+            let ahead = before(&blocks[block_at + 1..], |block| block.first <= key);
+            if ahead > 0 {
+                (block_at, chunk_at) = (block_at + ahead, 0);
+            }
+            let chunks = &mut Arc::make_mut(&mut blocks[block_at]).chunks;
+            chunk_at += before(&chunks[chunk_at + 1..], |chunk| chunk.first <= key);
+            let chunk = Arc::make_mut(&mut chunks[chunk_at]);
+            let place = chunk.find(&key, gone);
             let held = place.ok().map(|place| &chunk.rows[place]);
             assert!(
                 held.map(|held| held.digest) == gone,
@@ -353,12 +456,18 @@ impl Table {
             self.digest -= before.as_ref().map_or(Digest::default(), |held| held.digest);
             self.digest += after.as_ref().map_or(Digest::default(), |held| held.digest);
             self.rows = self.rows + usize::from(after.is_some()) - usize::from(before.is_some());
-            misshapen |= !(CHUNK_ROWS_MIN..=CHUNK_ROWS_MAX).contains(&chunk.rows.len());
+            if !chunk.is_shapely() && misshapen.last() != Some(&block_at) {
+                misshapen.push(block_at);
+            }
             changes.push(Change { before, after });
         }
-        if misshapen {
-            let old = mem::take(chunks);
-            reshape(old, chunks);
+        for block in &misshapen {
+            let block = Arc::make_mut(&mut blocks[*block]);
+            reshape(&mut block.chunks);
+            block.first = block.chunks.first().map_or(block.first, |chunk| chunk.first);
+        }
+        if misshapen.iter().any(|block| !blocks[*block].is_shapely()) {
+            reshape(blocks);
         }
     }
 
@@ -374,9 +483,10 @@ impl Table {
         }
         rows.iter().for_each(|row: &Arc<Held>| self.digest += row.digest);
         self.rows = rows.len();
-        let parts = rows.len().div_ceil(CHUNK_ROWS_MAX);
-        let parts = rows.chunks(rows.len().div_ceil(parts));
-        self.chunks = Arc::new(parts.filter_map(|part| Chunk::of(part.to_vec())).collect());
+        let (mut chunks, mut blocks) = (Vec::new(), Vec::new());
+        cut(&rows, &mut chunks);
+        cut(&chunks, &mut blocks);
+        self.blocks = Arc::new(blocks);
         changes.extend(rows.into_iter().map(|row| Change { before: None, after: Some(row) }));
     }
 
@@ -413,29 +523,6 @@ fn before<T>(all: &[T], is_so: impl Fn(&T) -> bool) -> usize {
     end / 2 + all[end / 2..end.min(all.len())].partition_point(is_so)
 }
 
-/// Cuts what grew too large in even parts, joins what became small to the one before if they fit,
-/// and drops what is empty.
-fn reshape(old: Vec<Arc<Chunk>>, chunks: &mut Vec<Arc<Chunk>>) {
-    for chunk in old {
-        let rows = &chunk.rows;
-        if rows.len() > CHUNK_ROWS_MAX {
-            let parts = rows.len().div_ceil(CHUNK_ROWS_MAX);
-            let parts = rows.chunks(rows.len().div_ceil(parts));
-            chunks.extend(parts.filter_map(|part| Chunk::of(part.to_vec())));
-        } else if rows.len() >= CHUNK_ROWS_MIN {
-            chunks.push(chunk);
-        } else if let Some(last) = chunks.last_mut()
-            && last.rows.len() + rows.len() <= CHUNK_ROWS_MAX
-        {
-            let last = Arc::make_mut(last);
-            last.rows.extend_from_slice(rows);
-            last.marks.extend_from_slice(&chunk.marks);
-        } else if !rows.is_empty() {
-            chunks.push(chunk);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -452,9 +539,9 @@ mod tests {
         let mut table = Table::of(vec![mfc("A"), mfc("B")]);
         let read = table.clone();
         table.update(Vec::new(), &mut Vec::new());
-        assert!(Arc::ptr_eq(&table.chunks, &read.chunks));
+        assert!(Arc::ptr_eq(&table.blocks, &read.blocks));
         table.update(vec![Update::Comes(mfc("C").into())], &mut Vec::new());
-        assert!(!Arc::ptr_eq(&table.chunks, &read.chunks));
+        assert!(!Arc::ptr_eq(&table.blocks, &read.blocks));
         assert_eq!((table.len(), read.len()), (3, 2));
     }
 
@@ -465,6 +552,51 @@ mod tests {
             for end in 0..=length {
                 assert_eq!(before(&all[..length], |n| *n < end), end, "of {length}");
             }
+        }
+    }
+
+    /// Tens of thousands of rows, so that there are some hundreds of chunks in several blocks: they come
+    /// and go where a generator says, often beside each other, and in the end most of them go.
+    #[test]
+    fn blocks_and_chunks_grow_and_shrink() {
+        let names: Vec<String> = (0..40_000).map(|n| format!("{n:05}")).collect();
+        let mut held = vec![false; names.len()];
+        let mut table = Table::default();
+        let mut state = 7_u64;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % below
+        };
+        for round in 0..300 {
+            let (from, run) = (next(names.len()), [1, 40, 3000][next(3)]);
+            let all = if round < 200 { next(3) > 0 } else { next(8) == 0 };
+            let mut updates = Vec::new();
+            for n in (from..names.len()).take(run).chain((0..50).map(|_| next(names.len()))) {
+                if held[n] == all || updates.iter().any(|(other, _)| *other == n) {
+                    continue;
+                }
+                let row = Held::from(mfc(&names[n]));
+                updates.push((n, if all { Update::Comes(row) } else { Update::Goes(row) }));
+            }
+            updates.iter().for_each(|(n, _)| held[*n] = all);
+            table.update(updates.into_iter().map(|(_, update)| update).collect(), &mut Vec::new());
+            for block in table.blocks.iter() {
+                assert!((1..=BLOCK_CHUNKS_MAX).contains(&block.chunks.len()));
+                assert!(block.chunks.iter().all(|c| (1..=CHUNK_ROWS_MAX).contains(&c.rows.len())));
+            }
+            if round % 20 == 19 {
+                let there = names.iter().zip(&held).filter(|(_, held)| **held);
+                let expected: Vec<Row> = there.map(|(name, _)| mfc(name)).collect();
+                assert!(table.iter().map(|held| held.row()).eq(&expected), "round {round}");
+                let whole = Table::of(expected);
+                assert_eq!((table.len(), table.digest()), (whole.len(), whole.digest()));
+            }
+            let key = mfc(&names[from]).key();
+            let mut place = table.seek(|other| *other < key);
+            let found = table.next(&mut place).map(|row| row.key());
+            let expected = (from..names.len()).find(|n| held[*n]);
+            assert_eq!(found, expected.map(|n| mfc(&names[n]).key()));
+            assert_eq!(table.get(&key).is_some(), held[from]);
         }
     }
 

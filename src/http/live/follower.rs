@@ -85,7 +85,7 @@ enum Phase {
     Lost(Epoch, Lost),
     /// It begins with the rows there are when its turn comes: of this epoch or a later one.
     Waiting(Epoch),
-    Snapshot(Parts),
+    Snapshot(Box<Parts>),
     Following,
     Ended,
 }
@@ -206,7 +206,7 @@ impl Follower {
     }
 
     /// `{"epoch":…,"part":…,"sent":…,"total":…,"last":…,"rows":[…]}`; the last part has the id.
-    async fn part(&mut self, mut parts: Parts, turn: OwnedSemaphorePermit) -> Frame {
+    async fn part(&mut self, mut parts: Box<Parts>, turn: OwnedSemaphorePermit) -> Frame {
         let position = self.subscription.position();
         let total = parts.total().await;
         let (rows, is_last) = parts.write().await;
@@ -352,9 +352,15 @@ fn forgotten(shared: &Shared, epoch: Epoch) -> Problem {
 }
 
 impl Parts {
-    fn new(table: Table, filter: Filter) -> Parts {
+    fn new(table: Table, filter: Filter) -> Box<Parts> {
         let total = filter.is_all().then(|| table.len());
-        Parts { rows: Rows::of(table, filter), found: Vec::new(), part: 0, sent: 0, total }
+        Box::new(Parts {
+            rows: Rows::of(table, filter),
+            found: Vec::new(),
+            part: 0,
+            sent: 0,
+            total,
+        })
     }
 
     async fn total(&mut self) -> usize {
