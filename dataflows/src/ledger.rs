@@ -285,7 +285,7 @@ mod tests {
             let later = records * 101 / 100;
             let grown = rooms(records).into_iter().zip(rooms(later)).filter(|(a, b)| a != b);
             let grown = grown.count();
-            assert!((1..=9).contains(&grown), "{grown} on the way to {later} records");
+            assert!((1..=PARTS / 20).contains(&grown), "{grown} on the way to {later} records");
             records = later;
         }
     }
