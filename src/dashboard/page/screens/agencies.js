@@ -132,7 +132,7 @@ const restOfColumns = computed(() => {
       label: say.mean,
       about: say.meanAbout,
       kind: "figure",
-      width: "8rem",
+      width: "10rem",
       of: (data) => data.mean,
       cell: (data) => html`
         <b>${mean(data.mean)}</b><small class="narrow">R ${percent(data.percent)}</small>

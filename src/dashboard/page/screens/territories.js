@@ -22,7 +22,7 @@ const STEPS = 6;
 const MONTHS = 13;
 /** What tiles are coloured by: the value of a row, and how it is written in little room. */
 const MEASURES = {
-  percent: [(row) => row.percent, average],
+  percent: [(row) => row.percent, (value) => (value === 100 ? integer(value) : average(value))],
   average: [(row) => row.average, average],
   rated: [
     (row) => (row.facts === 0 ? null : row.records / row.facts),
