@@ -272,6 +272,8 @@ pub fn route(record: Record) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calendar::Moment;
+    use crate::domain::Body;
 
     /// A table doubles where its records pass seven eighths of a power of two.
     #[test]
@@ -289,8 +291,6 @@ mod tests {
             records = later;
         }
     }
-    use crate::calendar::Moment;
-    use crate::domain::Body;
 
     fn at(micros: i64) -> Message {
         let received = Moment::new(micros, 180).expect("fits");

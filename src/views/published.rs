@@ -160,8 +160,9 @@ impl Published {
             let tables = VIEWS.map(|view| snapshot.table(view).clone());
             let changed = mem::take(&mut self.pending);
             let frame = Frame { epoch: snapshot.epoch, tables, changed };
+            let jobs = self.jobs.as_ref().expect("it is not dropped");
             // The thread ends before this by a panic only, and with it the process.
-            self.jobs.as_ref().map(|jobs| jobs.send(Job::Keep(frame)));
+            let _ = jobs.send(Job::Keep(frame));
         }
     }
 
@@ -175,8 +176,10 @@ impl Drop for Published {
     /// Waits until all is written.
     fn drop(&mut self) {
         self.jobs = None;
-        // A panic there has ended the process, or has been told of by a test.
-        self.writer.take().map(JoinHandle::join);
+        if let Some(writer) = self.writer.take() {
+            // A panic there has ended the process, or has been told of by a test.
+            let _ = writer.join();
+        }
     }
 }
 

@@ -528,6 +528,8 @@ mod tests {
     use super::*;
     use dataflows::id::Id;
     use dataflows::tally::Value;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
 
     fn mfc(unit: &str) -> Row {
         Row::Mfc { unit: Id::of(unit), value: Value { k: 1, n: 2 } }
@@ -562,24 +564,20 @@ mod tests {
         let names: Vec<String> = (0..40_000).map(|n| format!("{n:05}")).collect();
         let mut held = vec![false; names.len()];
         let mut table = Table::default();
-        let mut state = 7_u64;
-        let mut next = |below: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 33) as usize % below
-        };
+        let mut random = ChaCha8Rng::seed_from_u64(7);
         for round in 0..300 {
-            let (from, run) = (next(names.len()), [1, 40, 3000][next(3)]);
-            let all = if round < 200 { next(3) > 0 } else { next(8) == 0 };
+            let from = random.random_range(0..names.len());
+            let run = [1, 40, 3000][random.random_range(0..3)];
+            let comes = random.random_bool(if round < 200 { 0.7 } else { 0.1 });
+            let apart: Vec<usize> = (0..50).map(|_| random.random_range(0..names.len())).collect();
             let mut updates = Vec::new();
-            for n in (from..names.len()).take(run).chain((0..50).map(|_| next(names.len()))) {
-                if held[n] == all || updates.iter().any(|(other, _)| *other == n) {
-                    continue;
+            for n in (from..names.len()).take(run).chain(apart) {
+                if mem::replace(&mut held[n], comes) != comes {
+                    let row = Held::from(mfc(&names[n]));
+                    updates.push(if comes { Update::Comes(row) } else { Update::Goes(row) });
                 }
-                let row = Held::from(mfc(&names[n]));
-                updates.push((n, if all { Update::Comes(row) } else { Update::Goes(row) }));
             }
-            updates.iter().for_each(|(n, _)| held[*n] = all);
-            table.update(updates.into_iter().map(|(_, update)| update).collect(), &mut Vec::new());
+            table.update(updates, &mut Vec::new());
             for block in table.blocks.iter() {
                 assert!((1..=BLOCK_CHUNKS_MAX).contains(&block.chunks.len()));
                 assert!(block.chunks.iter().all(|c| (1..=CHUNK_ROWS_MAX).contains(&c.rows.len())));
