@@ -27,6 +27,8 @@ use crate::world;
 const PIECE_BYTES: usize = 1 << 20;
 /// About as long is the line of an event.
 const LINE_BYTES: usize = 128;
+/// About as long are the lines of all events of a record: there is room for so many from the beginning.
+const RECORD_BYTES: usize = 256;
 /// So many pieces are one epoch: large enough to sum before passing on, small enough for memory.
 const PIECES_PER_EPOCH: usize = 64;
 /// How many refused lines are shown one by one.
@@ -132,7 +134,9 @@ pub fn compute(
         .collect::<Result<Vec<_>, _>>()?;
     let bar = progress_bar(input, progress);
     let hour = world::hour_of(as_of, &world::world());
-    let base = Base { hour: Some(hour), ..Base::default() };
+    let bytes: u64 = input.iter().filter_map(|path| path.metadata().ok()).map(|m| m.len()).sum();
+    let records = bytes as usize / RECORD_BYTES / workers;
+    let base = Base { hour: Some(hour), open: records, ..Base::default() };
     let (mut feed, results) = engine::start(workers, rules, base);
     let collector = std::thread::spawn(move || collect(results));
     let (mut lines, mut refused) = (0, Vec::new());

@@ -1,16 +1,16 @@
 //! The clocks of offers and reviews (7.4, 9.5): one a fact with a phone number, so the most rows of
-//! all; in one keyed operator, which keeps 16 bytes for each, and in a table 17 to 34.
+//! all; in one keyed operator, which keeps 16 bytes for each, and of some that have ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use differential_dataflow::AsCollection;
-use differential_dataflow::consolidation::consolidate;
+use differential_dataflow::consolidation::{consolidate, consolidate_slice};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::vec::Broadcast;
 
 use crate::calendar::{Hour, Moment};
-use crate::domain::{Epoch, Record};
-use crate::epochs::{Output, Rows, exchange, per_epoch};
+use crate::domain::Epoch;
+use crate::epochs::{Keeper, Output, Rows, as_it_comes, exchange, make_room};
 use crate::graph::Base;
 use crate::id::{Id, Table};
 use crate::ledger::route;
@@ -23,8 +23,8 @@ use crate::world::{World, ZoneIndex};
 /// What the operator hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Heard {
-    /// A clock runs at a unit: of which kind and record, since when, and when it was done.
-    Due(Option<Id>, DeadlineKind, Record, Moment, Option<i64>),
+    /// A clock runs, or ran, at a unit.
+    Clock(Held),
     /// The zone of a unit.
     Zone(Id, ZoneIndex),
     /// It is this hour now.
@@ -47,21 +47,19 @@ pub fn offers_and_reviews<'s>(
 ) -> Rows<'s, Row> {
     let due = outcomes.flat_map(|outcome| match outcome {
         Outcome::Due(kind, record, unit, from, done) => {
-            Some(Heard::Due(unit, kind, record, from, done))
+            let key = record << 1 | u64::from(kind == DeadlineKind::Review);
+            Some(Heard::Clock((unit, key, Run::new(from, done))))
         }
         _ => None,
     });
     let due = exchange(due, |heard| match heard {
-        Heard::Due(_, _, record, ..) => route(*record),
+        Heard::Clock((_, key, _)) => route(key >> 1),
         Heard::Zone(..) | Heard::Hour(_) => 0,
     });
     let told =
         locations.map(|(unit, at)| Heard::Zone(unit, at.zone)).concat(hours.map(Heard::Hour));
     let heard = due.concat(told.inner.broadcast().as_collection());
-    let mut clocks = Clocks::new(world.clone(), base.hour);
-    per_epoch(heard, "Offers and reviews", move |epoch, heard, output| {
-        clocks.take(heard, epoch, output);
-    })
+    as_it_comes(heard, "Offers and reviews", Clocks::new(world.clone(), base.hour))
 }
 
 /// A clock by its record, twice that, and one more for a review.
@@ -70,7 +68,7 @@ type ClockKey = u64;
 /// When a clock started, and when it was done: whole minutes since 1970, which fit (a [`Moment`]
 /// has 2^52 µs). They tell no less than the moments do: days begin, and clocks run out, on full
 /// minutes, so a start is rounded down and an end up.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Run {
     started: i32,
     done: i32,
@@ -107,73 +105,111 @@ struct Clocks {
     /// Now, µs.
     now: i64,
     zones: Table<Id, ZoneIndex>,
-    runs: Table<Option<Id>, Table<ClockKey, Run>>,
-    /// The clocks that are open, by when they run out, µs; and some that were.
-    open: BTreeMap<i64, Vec<(Option<Id>, ClockKey)>>,
+    runs: Table<Option<Id>, Runs>,
+    /// The clocks that are open, by when they run out, µs.
+    open: BTreeMap<i64, Table<ClockKey, (Option<Id>, Run)>>,
+    brought: Brought,
+}
+
+/// What an epoch brings, until it is closed.
+#[derive(Default)]
+struct Brought {
+    hour: Option<Hour>,
+    moved: Vec<((Id, ZoneIndex), isize)>,
+    clocks: Vec<(Held, isize)>,
+}
+
+/// The clocks of a unit. They are asked for only where the unit moves, so one that ends is not looked for
+/// before many have.
+#[derive(Default)]
+struct Runs {
+    began: Vec<(ClockKey, Run)>,
+    ended: Vec<(ClockKey, Run)>,
+}
+
+impl Runs {
+    fn end(&mut self, key: ClockKey, run: Run) {
+        self.ended.push((key, run));
+        if self.ended.len() > 16 + self.began.len() / 4 {
+            self.settle();
+        }
+    }
+
+    /// Those that have not ended.
+    fn settle(&mut self) -> &[(ClockKey, Run)] {
+        // In order already, but for those since.
+        self.began.sort();
+        self.ended.sort_unstable();
+        let mut ended = self.ended.drain(..).peekable();
+        self.began.retain(|began| ended.next_if_eq(began).is_none());
+        assert!(ended.next().is_none(), "a clock that ends has begun");
+        drop(ended);
+        &self.began
+    }
+}
+
+impl Keeper<Heard, isize, Row, isize> for Clocks {
+    fn take(&mut self, _: Epoch, heard: Heard, diff: isize, _: &mut Output<Row, isize>) {
+        let Brought { hour, moved, clocks } = &mut self.brought;
+        match heard {
+            Heard::Clock(clock) => clocks.push((clock, diff)),
+            Heard::Zone(unit, zone) => moved.push(((unit, zone), diff)),
+            Heard::Hour(told) if diff > 0 => *hour = (*hour).max(Some(told)),
+            Heard::Hour(_) => {}
+        }
+    }
+
+    fn close(&mut self, epoch: Epoch, output: &mut Output<Row, isize>) {
+        let mut brought = std::mem::take(&mut self.brought);
+        if let Some(hour) = brought.hour.take() {
+            self.run_out(self.now.max(hour.micros()), epoch, output);
+        }
+        consolidate(&mut brought.moved);
+        self.move_units(&brought.moved, epoch, output);
+        self.change(&mut brought.clocks, epoch, output);
+        brought.moved.clear();
+        make_room(&mut brought.clocks);
+        self.brought = brought;
+    }
 }
 
 impl Clocks {
     fn new(world: World, hour: Option<Hour>) -> Clocks {
         let (zones, runs, open) = (Table::default(), Table::default(), BTreeMap::new());
-        Clocks { world, now: hour.map_or(i64::MIN, Hour::micros), zones, runs, open }
-    }
-
-    fn take(&mut self, heard: Vec<(Heard, isize)>, epoch: Epoch, output: &mut Output<Row, isize>) {
-        let mut moved = Vec::new();
-        let mut changed = Vec::new();
-        let mut now = self.now;
-        for (heard, diff) in heard {
-            match heard {
-                Heard::Hour(hour) if diff > 0 => now = now.max(hour.micros()),
-                Heard::Hour(_) => {}
-                Heard::Zone(unit, zone) => moved.push(((unit, zone), diff)),
-                Heard::Due(unit, kind, record, from, done) => {
-                    let key = record << 1 | u64::from(kind == DeadlineKind::Review);
-                    changed.push(((unit, key, Run::new(from, done)), diff));
-                }
-            }
-        }
-        self.run_out(now, epoch, output);
-        consolidate(&mut moved);
-        self.move_units(moved, epoch, output);
-        self.change(changed, epoch, output);
+        let now = hour.map_or(i64::MIN, Hour::micros);
+        Clocks { world, now, zones, runs, open, brought: Brought::default() }
     }
 
     /// Clocks stop and start; one that changes does both. What starts and stops in one epoch, as
     /// of a record whose reply came at once, has never been.
     fn change(
         &mut self,
-        mut clocks: Vec<(Held, isize)>,
+        clocks: &mut [(Held, isize)],
         epoch: Epoch,
         output: &mut Output<Row, isize>,
     ) {
-        consolidate(&mut clocks);
-        for &((unit, key, run), _) in clocks.iter().filter(|(_, diff)| *diff < 0) {
-            self.runs.entry(unit).or_default().remove(&key);
-            output.extend(self.row(unit, key, run).map(|row| (row, epoch, -1)));
-        }
-        for &((unit, key, run), _) in clocks.iter().filter(|(_, diff)| *diff > 0) {
-            self.runs.entry(unit).or_default().insert(key, run);
-            self.show(unit, key, run, epoch, output);
+        let key = |((_, key, _), _): &(Held, isize)| *key;
+        clocks.sort_unstable_by_key(key);
+        for changes in clocks.chunk_by_mut(|one, other| key(one) == key(other)) {
+            let left = consolidate_slice(changes);
+            for &((unit, key, run), _) in changes[..left].iter().filter(|(_, diff)| *diff < 0) {
+                self.runs.entry(unit).or_default().end(key, run);
+                self.hide(unit, key, run, epoch, output);
+            }
+            for &((unit, key, run), _) in changes[..left].iter().filter(|(_, diff)| *diff > 0) {
+                self.runs.entry(unit).or_default().began.push((key, run));
+                self.show(unit, key, run, epoch, output);
+            }
         }
     }
 
     /// The hour strikes: what is open and due by now is overdue.
     fn run_out(&mut self, now: i64, epoch: Epoch, output: &mut Output<Row, isize>) {
         let later = self.open.split_off(&(now.saturating_add(1)));
-        for (due, mut clocks) in std::mem::replace(&mut self.open, later) {
-            clocks.sort_unstable();
-            clocks.dedup();
-            for (unit, key) in clocks {
-                let Some(run) = self.runs.get(&unit).and_then(|runs| runs.get(&key)) else {
-                    continue;
-                };
-                let Some(clock) = self.clock(unit, key, *run) else { continue };
-                if run.done == NOT_DONE && clock.due.micros() == due {
-                    output.push((clock.row(DeadlineState::Open), epoch, -1));
-                    output.push((clock.row(DeadlineState::Overdue), epoch, 1));
-                }
-            }
+        for (key, (unit, run)) in std::mem::replace(&mut self.open, later).into_values().flatten() {
+            let Some(clock) = self.clock(unit, key, run) else { continue };
+            output.push((clock.row(DeadlineState::Open), epoch, -1));
+            output.push((clock.row(DeadlineState::Overdue), epoch, 1));
         }
         self.now = now;
     }
@@ -181,21 +217,20 @@ impl Clocks {
     /// Units are in another zone, or known only now.
     fn move_units(
         &mut self,
-        moved: Vec<((Id, ZoneIndex), isize)>,
+        moved: &[((Id, ZoneIndex), isize)],
         epoch: Epoch,
         output: &mut Output<Row, isize>,
     ) {
         let units: BTreeSet<Id> = moved.iter().map(|((unit, _), _)| *unit).collect();
-        let runs = |clocks: &Clocks, unit: Id| -> Vec<(ClockKey, Run)> {
-            let runs = clocks.runs.get(&Some(unit)).into_iter().flatten();
-            runs.map(|(key, run)| (*key, *run)).collect()
-        };
-        for &unit in &units {
-            for (key, run) in runs(self, unit) {
-                output.extend(self.row(Some(unit), key, run).map(|row| (row, epoch, -1)));
-            }
+        let mut clocks: Vec<Held> = Vec::new();
+        for unit in units {
+            let runs = self.runs.get_mut(&Some(unit)).map(Runs::settle).into_iter().flatten();
+            clocks.extend(runs.map(|(key, run)| (Some(unit), *key, *run)));
         }
-        for &((unit, zone), diff) in &moved {
+        for &(unit, key, run) in &clocks {
+            self.hide(unit, key, run, epoch, output);
+        }
+        for &((unit, zone), diff) in moved {
             if diff < 0 && self.zones.get(&unit) == Some(&zone) {
                 self.zones.remove(&unit);
             }
@@ -203,10 +238,8 @@ impl Clocks {
         for &((unit, zone), _) in moved.iter().filter(|(_, diff)| *diff > 0) {
             self.zones.insert(unit, zone);
         }
-        for &unit in &units {
-            for (key, run) in runs(self, unit) {
-                self.show(Some(unit), key, run, epoch, output);
-            }
+        for (unit, key, run) in clocks {
+            self.show(unit, key, run, epoch, output);
         }
     }
 
@@ -223,12 +256,30 @@ impl Clocks {
         let state = clock.state(self.now);
         output.push((clock.row(state), epoch, 1));
         if state == DeadlineState::Open {
-            self.open.entry(clock.due.micros()).or_default().push((unit, key));
+            self.open.entry(clock.due.micros()).or_default().insert(key, (unit, run));
         }
     }
 
-    fn row(&self, unit: Option<Id>, key: ClockKey, run: Run) -> Option<Row> {
-        self.clock(unit, key, run).map(|clock| clock.row(clock.state(self.now)))
+    /// Takes them back.
+    fn hide(
+        &mut self,
+        unit: Option<Id>,
+        key: ClockKey,
+        run: Run,
+        epoch: Epoch,
+        output: &mut Output<Row, isize>,
+    ) {
+        let Some(clock) = self.clock(unit, key, run) else { return };
+        let state = clock.state(self.now);
+        output.push((clock.row(state), epoch, -1));
+        if state == DeadlineState::Open
+            && let btree_map::Entry::Occupied(mut open) = self.open.entry(clock.due.micros())
+        {
+            open.get_mut().remove(&key);
+            if open.get().is_empty() {
+                open.remove();
+            }
+        }
     }
 
     /// The clock; none while nobody is to make the offer.

@@ -12,9 +12,9 @@ use differential_dataflow::difference::Semigroup;
 use differential_dataflow::{AsCollection, Data, ExchangeData, Hashable, VecCollection};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::generic::{Operator, Session};
 use timely::dataflow::operators::vec::Partition;
-use timely::dataflow::operators::{Capability, Exchange};
+use timely::dataflow::operators::{Capability, CapabilityTrait, Exchange};
 
 use crate::domain::Epoch;
 use crate::id::{Table, drain};
@@ -22,11 +22,63 @@ use crate::id::{Table, drain};
 /// A changing collection of `D`; the difference `R` says how many, or how much.
 pub type Rows<'s, D, R = isize> = VecCollection<'s, Epoch, D, R>;
 
-/// Updates that `logic` puts out, at the epoch it was called with.
-pub type Output<D, R> = Vec<(D, Epoch, R)>;
+/// Updates that an operator puts out, at the epoch it was called with: in pieces, so that what a large
+/// epoch puts out is neither moved as it grows nor copied as it goes on.
+pub struct Output<D, R> {
+    full: Vec<Vec<(D, Epoch, R)>>,
+    last: Vec<(D, Epoch, R)>,
+}
 
-/// Room that is kept from epoch to epoch: a first one may be a million times as large as the next.
-pub(crate) const ROOM: usize = 1 << 12;
+type Builder<D, R> = CapacityContainerBuilder<Vec<(D, Epoch, R)>>;
+
+/// So many updates are a piece.
+const PIECE: usize = 1 << 10;
+
+impl<D, R> Output<D, R> {
+    fn new() -> Output<D, R> {
+        Output { full: Vec::new(), last: Vec::with_capacity(PIECE) }
+    }
+
+    /// Puts one out.
+    pub fn push(&mut self, update: (D, Epoch, R)) {
+        if self.last.len() == PIECE {
+            self.full.push(std::mem::replace(&mut self.last, Vec::with_capacity(PIECE)));
+        }
+        self.last.push(update);
+    }
+
+    /// Passes on what was put out.
+    fn pass_on<C: CapabilityTrait<Epoch>>(
+        &mut self,
+        mut session: Session<'_, '_, Epoch, Builder<D, R>, C>,
+    ) where
+        D: Clone + 'static,
+        R: Clone + 'static,
+    {
+        session.give_containers(self.full.iter_mut());
+        self.full.clear();
+        session.give_iterator(self.last.drain(..));
+    }
+}
+
+impl<D, R> Extend<(D, Epoch, R)> for Output<D, R> {
+    fn extend<I: IntoIterator<Item = (D, Epoch, R)>>(&mut self, updates: I) {
+        updates.into_iter().for_each(|update| self.push(update));
+    }
+}
+
+/// Empties what was gathered in an epoch. Its room stays for the next, but for what is beyond twice what
+/// this one needed: a first one may be a million times as large as the next.
+pub(crate) fn make_room<T>(gathered: &mut Vec<T>) {
+    let needed = gathered.len();
+    gathered.clear();
+    if gathered.capacity() / 2 > needed.max(ROOM) {
+        gathered.shrink_to(needed.max(ROOM));
+    }
+}
+
+/// Room that is kept in any case.
+const ROOM: usize = 1 << 12;
 
 /// What waits of epochs that are open still, with the right to answer at them.
 type Open<D, R> = BTreeMap<Epoch, (Capability<Epoch>, Vec<(D, R)>)>;
@@ -61,12 +113,12 @@ where
     let mut keeper = keeper;
     input
         .inner
-        .unary_frontier::<CapacityContainerBuilder<Vec<(D2, Epoch, R2)>>, _, _, _>(
+        .unary_frontier::<Builder<D2, R2>, _, _, _>(
             Pipeline,
             name,
             move |_, _| {
                 let mut open: Open<D, R> = BTreeMap::new();
-                let mut results = Vec::new();
+                let mut results = Output::new();
                 move |(input, frontier), output| {
                     // Whether all before an epoch are closed.
                     let is_reached = |epoch: &Epoch| !frontier.frontier().less_than(epoch);
@@ -76,7 +128,7 @@ where
                         for (data, epoch, diff) in updates.drain(..) {
                             if current != Some(epoch) {
                                 if let Some((capability, _)) = current.and_then(|e| open.get(&e)) {
-                                    output.session(capability).give_iterator(results.drain(..));
+                                    results.pass_on(output.session(capability));
                                 }
                                 open.entry(epoch)
                                     .or_insert_with(|| (stamp.delayed(&epoch, 0), Vec::new()));
@@ -91,7 +143,7 @@ where
                             }
                         }
                         if let Some((capability, _)) = current.and_then(|e| open.get(&e)) {
-                            output.session(capability).give_iterator(results.drain(..));
+                            results.pass_on(output.session(capability));
                         }
                     });
                     while let Some(mut entry) = open.first_entry() {
@@ -107,8 +159,7 @@ where
                         if !is_open {
                             keeper.close(epoch, &mut results);
                         }
-                        output.session(capability).give_iterator(results.drain(..));
-                        results.shrink_to(ROOM);
+                        results.pass_on(output.session(capability));
                         if is_open {
                             break;
                         }

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::num::NonZeroU32;
+use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Mutex, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -24,14 +25,15 @@ pub struct Id(NonZeroU32);
 
 struct Entry {
     text: &'static str,
-    /// Of the text, so that every process sends an id to the same worker.
-    hash: u64,
     /// The first bytes of the text, as a number of the same order.
     first: u128,
 }
 
 /// Chunk `c` holds the entries `2^c - 1 .. 2^(c+1) - 1`: entries never move, so readers need no lock.
 static CHUNKS: [OnceLock<Box<[OnceLock<Entry>]>>; 32] = [const { OnceLock::new() }; 32];
+/// Likewise a hash of each text, so that every process sends an id to the same worker. By themselves: every
+/// table asks for them, and so they are near.
+static HASHES: [OnceLock<Box<[AtomicU64]>>; 32] = [const { OnceLock::new() }; 32];
 static INDEX: Mutex<Option<Index>> = Mutex::new(None);
 
 type Index = HashMap<&'static str, Id, foldhash::fast::RandomState>;
@@ -156,7 +158,11 @@ fn intern(index: &mut Index, text: &str) -> (&'static str, Id) {
         CHUNKS[chunk].get_or_init(|| (0..1_usize << chunk).map(|_| OnceLock::new()).collect());
     let mut first = [0; 16];
     first.iter_mut().zip(text.bytes()).for_each(|(to, byte)| *to = byte);
-    let entry = Entry { text, hash: fnv(text.as_bytes()), first: u128::from_be_bytes(first) };
+    let hashes =
+        HASHES[chunk].get_or_init(|| (0..1_usize << chunk).map(|_| AtomicU64::new(0)).collect());
+    // Whoever has the id has it from here, by a lock or a channel.
+    hashes[offset].store(fnv(text.as_bytes()), atomic::Ordering::Relaxed);
+    let entry = Entry { text, first: u128::from_be_bytes(first) };
     assert!(entries[offset].set(entry).is_ok(), "an entry is written once");
     index.insert(text, id);
     (text, id)
@@ -171,7 +177,9 @@ pub(crate) fn fnv(bytes: &[u8]) -> u64 {
 
 impl Hash for Id {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.entry().hash);
+        let (chunk, offset) = place(self.0.get());
+        let hashes = HASHES[chunk].get().expect("an id is handed out after its hash is written");
+        state.write_u64(hashes[offset].load(atomic::Ordering::Relaxed));
     }
 }
 

@@ -21,6 +21,7 @@ mod slots;
 
 pub mod cells;
 pub mod places;
+mod shelf;
 
 pub mod ask;
 

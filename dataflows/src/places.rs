@@ -17,11 +17,12 @@ use crate::calendar::{Day, Month};
 use crate::cells::Rated;
 use crate::conservation::{Verdict, verdict};
 use crate::domain::{Channel, Epoch, Place, Record, Service, Tenure};
-use crate::epochs::{Keeper, Output, ROOM, Rows, as_it_comes, exchange, split};
+use crate::epochs::{Keeper, Output, Rows, as_it_comes, exchange, make_room, split};
 use crate::id::{Id, Table, drain};
 use crate::records::{Outcome, Ratings};
 use crate::reference::{Offices, Placing, Seat, Standing, replace};
 use crate::rollup::{Group, GroupSums, groups_of, months_of, territories};
+use crate::shelf::Shelf;
 use crate::survey::Candidate;
 use crate::tally::{Messages, Spread, Tally};
 use crate::views::{RefusalCode, Scope};
@@ -161,9 +162,11 @@ impl Keeper<Heard, isize, Found, isize> for Following {
     }
 
     fn close(&mut self, epoch: Epoch, output: &mut Output<Found, isize>) {
-        let rated = Vec::with_capacity(self.brought.rated.len().min(ROOM));
-        let brought = std::mem::replace(&mut self.brought, Brought { rated, ..Brought::default() });
-        self.places.borrow_mut().take(brought, epoch, output);
+        let mut brought = std::mem::take(&mut self.brought);
+        self.places.borrow_mut().take(&mut brought, epoch, output);
+        make_room(&mut brought.rated);
+        make_room(&mut brought.others);
+        self.brought = brought;
     }
 }
 
@@ -230,7 +233,7 @@ pub struct Places {
     /// None until an hour is told.
     pub(crate) today: Option<Day>,
     known: Table<Place, usize>,
-    pub(crate) places: Vec<AtPlace>,
+    pub(crate) places: Shelf<AtPlace>,
     /// The places that name an id as their unit, МФЦ or service.
     pub(crate) naming: Table<Id, Vec<usize>>,
     /// The units that have, or had, a unit among their heads.
@@ -269,14 +272,14 @@ struct Changes {
 impl Places {
     /// Takes in all that an epoch brought: corrections first, then what places begin with, then what came
     /// at them.
-    fn take(&mut self, brought: Brought, epoch: Epoch, output: &mut Output<Found, isize>) {
-        let Brought { settled, mut rated, facts, mut reference, others } = brought;
+    fn take(&mut self, brought: &mut Brought, epoch: Epoch, output: &mut Output<Found, isize>) {
+        let Brought { settled, rated, facts, reference, others } = brought;
         let mut changes = std::mem::take(&mut self.changes);
-        consolidate(&mut reference);
+        consolidate(reference);
         if !reference.is_empty() {
-            self.correct(reference, &mut changes);
+            self.correct(std::mem::take(reference), &mut changes);
         }
-        self.settle(settled, &mut changes);
+        self.settle(std::mem::take(settled), &mut changes);
         let unit = |(place, _, ratings, _): &(Place, Day, Ratings, isize)| {
             (place.unit, place.mfc, ratings.electronic())
         };
@@ -284,12 +287,13 @@ impl Places {
         for of_unit in rated.chunk_by(|one, other| unit(one) == unit(other)) {
             self.rate(of_unit, &mut changes);
         }
-        for (unit, facts) in facts {
+        for (unit, facts) in drain(facts) {
             *self.facts.entry(unit).or_default() += facts;
             self.facts_at(unit, facts, &mut changes);
         }
-        for (heard, diff) in others {
-            match heard {
+        for (heard, diff) in others.iter() {
+            let diff = *diff;
+            match *heard {
                 Heard::Twice(first, second) => self.twice(first, second, diff, &mut changes),
                 Heard::Negative(place, day, record) => {
                     self.negative(place, (day, record), diff, &mut changes);
@@ -363,7 +367,7 @@ impl Places {
                 assert!(number == next, "a past puts in {place:?} once, and first");
                 self.places[number].rated = std::mem::take(rated);
             }
-            self.give_ratings(&self.places[first..], 1, changes);
+            self.give_ratings(self.places.from(first), 1, changes);
         }
     }
 
@@ -445,7 +449,7 @@ impl Places {
         for &number in places {
             let at = &self.places[number];
             let placing = self.offices.placing(&at.place);
-            self.give_ratings(std::slice::from_ref(at), factor, changes);
+            self.give_ratings(std::iter::once(at), factor, changes);
             for (reply, times) in &at.negative {
                 changes.candidate(&placing, *reply, times * factor);
             }
@@ -460,10 +464,15 @@ impl Places {
     }
 
     /// Likewise the ratings at some places of one unit and МФЦ, and the messages they are of.
-    fn give_ratings(&self, places: &[AtPlace], factor: isize, changes: &mut Changes) {
+    fn give_ratings<'a>(
+        &self,
+        places: impl Iterator<Item = &'a AtPlace> + Clone,
+        factor: isize,
+        changes: &mut Changes,
+    ) {
         for electronic in [false, true] {
             let mut counted = None;
-            for AtPlace { place, rated, .. } in places {
+            for AtPlace { place, rated, .. } in places.clone() {
                 let placing = self.offices.placing(place);
                 if let Some(seat) = placing.counted(electronic) {
                     let cells = rated.cells.iter().filter(|(_, side, _)| *side == electronic);

@@ -19,7 +19,7 @@ use crate::domain::{
 };
 use crate::epochs::{Keeper, Output, Rows, as_it_comes, exchange};
 use crate::graph::Base;
-use crate::id::Id;
+use crate::id::{Id, Table, drain};
 use crate::ledger::{self, Horizon, Ledger};
 use crate::tally::{Aspect, Detail, Replaced};
 use crate::views::{DeadlineKind, RefusalCode};
@@ -204,6 +204,7 @@ pub fn records<'s>(
         changed: false,
         accepted: 0,
         duplicates: 0,
+        facts: Table::default(),
         held: Vec::new(),
         before: Vec::new(),
         after: Vec::new(),
@@ -227,6 +228,8 @@ struct Judge {
     /// Of this epoch, over all records.
     accepted: isize,
     duplicates: isize,
+    /// Of this epoch, how many more facts there are at units.
+    facts: Table<Id, isize>,
     /// Without a record at hand of no meaning; kept for their room.
     held: Vec<Message>,
     before: Vec<Outcome>,
@@ -266,7 +269,8 @@ impl Keeper<Heard, isize, Outcome, isize> for Judge {
             (Outcome::Accepted, std::mem::take(&mut self.accepted)),
             (Outcome::Duplicate, std::mem::take(&mut self.duplicates)),
         ];
-        let some = counts.into_iter().filter(|(_, count)| *count > 0);
+        let facts = drain(&mut self.facts).map(|(unit, count)| (Outcome::Fact(unit), count));
+        let some = counts.into_iter().chain(facts).filter(|(_, count)| *count != 0);
         output.extend(some.map(|(outcome, count)| (outcome, epoch, count)));
         if !std::mem::take(&mut self.struck) || self.restored == Some(epoch) {
             return;
@@ -318,7 +322,11 @@ impl Judge {
             self.ledger.keep(record, &self.held);
             self.after.clear();
             outcomes(record, &self.held, &self.switches, &mut self.after);
-            difference(&self.before, &mut self.after, epoch, output);
+            let Judge { before, after, facts, .. } = self;
+            difference(before, after, |outcome, diff| match outcome {
+                Outcome::Fact(unit) => *facts.entry(unit).or_default() += diff,
+                _ => output.push((outcome, epoch, diff)),
+            });
         }
     }
 }
@@ -331,20 +339,15 @@ pub fn closed(message: &Message) -> Outcome {
     }
 }
 
-/// Puts out what is in `after` but not in `before` (+1), and the other way round (-1).
-fn difference(
-    before: &[Outcome],
-    after: &mut Vec<Outcome>,
-    epoch: u64,
-    output: &mut Output<Outcome, isize>,
-) {
+/// Says what is in `after` but not in `before` (+1), and the other way round (-1).
+fn difference(before: &[Outcome], after: &mut Vec<Outcome>, mut say: impl FnMut(Outcome, isize)) {
     for old in before {
         match after.iter().position(|new| new == old) {
             Some(same) => drop(after.swap_remove(same)),
-            None => output.push((*old, epoch, -1)),
+            None => say(*old, -1),
         }
     }
-    output.extend(after.drain(..).map(|new| (new, epoch, 1)));
+    after.drain(..).for_each(|new| say(new, 1));
 }
 
 /// Whether conservation counts the message: ratings, not facts, calls, answers or withdrawals.
