@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
+use std::iter::repeat_n;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
 use dataflows::calendar::Day;
-use dataflows::domain::Turn;
+use dataflows::domain::{Epoch, Turn};
 use dataflows::graph::Base;
 use dataflows::views::{Row, View};
-use differential_dataflow::consolidation::consolidate;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engine::{self, Batch, Results};
@@ -31,6 +33,8 @@ const LINE_BYTES: usize = 128;
 const RECORD_BYTES: usize = 256;
 /// So many pieces are one epoch: large enough to sum before passing on, small enough for memory.
 const PIECES_PER_EPOCH: usize = 64;
+/// Rows are written in pieces of so many.
+const ROWS_A_CORE: usize = 1 << 14;
 /// How many refused lines are shown one by one.
 const REFUSED_SHOWN: usize = 10;
 
@@ -138,7 +142,7 @@ pub fn compute(
     let records = bytes as usize / RECORD_BYTES / workers;
     let base = Base { hour: Some(hour), open: records, ..Base::default() };
     let (mut feed, results) = engine::start(workers, rules, base);
-    let collector = std::thread::spawn(move || collect(results));
+    let collector = thread::spawn(move || collect(results));
     let (mut lines, mut refused) = (0, Vec::new());
     let (mut taken, mut epoch, mut pieces) = (0, 1, 0);
     for (file, of_file) in files.into_iter().enumerate() {
@@ -194,13 +198,10 @@ fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The rows that are there when all is computed, in their order.
-pub fn collect(mut results: Results) -> Vec<Row> {
+pub fn collect(results: Results) -> Vec<Row> {
     let mut rows = Gathered::default();
-    while let Some(closed) = results.next_closed() {
-        rows.take(closed.changes());
-    }
-    rows.settle();
-    rows.settled
+    results.for_all(|changes| rows.take(changes));
+    rows.done()
 }
 
 /// Rows as they come and go, in hardly more memory than those that are there: 32 bytes each, and
@@ -209,37 +210,65 @@ pub fn collect(mut results: Results) -> Vec<Row> {
 struct Gathered {
     /// Those that were there when changes were last settled, in their order.
     settled: Vec<Row>,
-    /// What has changed since, in no order: at most a quarter as many, so that all that is ever
-    /// moved to make place is some four times the rows.
+    /// What has changed since, in no order, in room that stays: for a quarter as many, so that all that
+    /// is ever moved to make place is some five times the rows.
     changes: Vec<(Row, isize)>,
 }
 
+/// So many changes may wait in any case.
+const CHANGES: usize = 1 << 19;
+
 impl Gathered {
-    fn take(&mut self, mut changes: Vec<(Row, isize)>) {
-        if self.changes.len() + changes.len() > self.settled.len() / 4 + (1 << 16) {
+    fn take(&mut self, changes: Vec<(Row, Epoch, isize)>) {
+        if self.changes.len() + changes.len() > self.changes.capacity() {
             self.settle();
+            let room = CHANGES.max(self.settled.len() / 4) + self.changes.len() + changes.len();
+            if room > self.changes.capacity() / 4 * 5 {
+                let waiting = std::mem::replace(&mut self.changes, Vec::with_capacity(room));
+                self.changes.extend(waiting);
+            }
         }
-        self.changes.reserve_exact(changes.len());
-        self.changes.append(&mut changes);
+        self.changes.extend(changes.into_iter().map(|(row, _, count)| (row, count)));
     }
 
     fn settle(&mut self) {
-        let mut changes = std::mem::take(&mut self.changes);
-        consolidate(&mut changes);
-        let mut gone = changes.iter().filter(|(_, count)| *count < 0).peekable();
-        self.settled.retain(|row| gone.next_if(|(gone, _)| gone == row).is_none());
-        assert!(gone.peek().is_none(), "a row that goes was there: {:?}", gone.peek());
-        let come = changes.into_iter().filter(|(_, count)| *count > 0);
-        let come = come.map(|(row, count)| {
-            assert_eq!(count, 1, "a row is there once: {row:?}");
-            row
+        let changes = &mut self.changes;
+        changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        changes.dedup_by(|(row, count), (before, sum)| {
+            let same = row == before;
+            *sum += if same { *count } else { 0 };
+            same
         });
-        let mut come: Vec<Row> = come.collect();
+        changes.retain(|(_, count)| *count != 0);
+        // What goes before it has come, as rows of several workers may, waits until then.
+        let mut gone = changes.iter_mut().filter(|(_, count)| *count < 0).peekable();
+        self.settled.retain(|row| {
+            while gone.next_if(|(gone, _)| gone < row).is_some() {}
+            let Some((_, count)) = gone.peek_mut().filter(|(gone, _)| gone == row) else {
+                return true;
+            };
+            *count += 1;
+            if *count == 0 {
+                gone.next();
+            }
+            false
+        });
         // No room to grow into, which would be as much again; and two runs that are in order are
         // merged by this sort, in room for the shorter.
-        self.settled.reserve_exact(come.len());
-        self.settled.append(&mut come);
+        let come = changes.iter().map(|(_, count)| usize::try_from(*count).unwrap_or(0)).sum();
+        self.settled.reserve_exact(come);
+        let come = changes.extract_if(.., |(_, count)| *count > 0);
+        self.settled.extend(come.flat_map(|(row, count)| repeat_n(row, count as usize)));
+        changes.retain(|(_, count)| *count != 0);
         self.settled.sort();
+    }
+
+    fn done(mut self) -> Vec<Row> {
+        self.settle();
+        assert!(self.changes.is_empty(), "a row that goes was there: {:?}", self.changes);
+        let twice = self.settled.windows(2).find(|rows| rows[0] == rows[1]);
+        assert!(twice.is_none(), "a row is there once: {twice:?}");
+        self.settled
     }
 }
 
@@ -283,20 +312,33 @@ pub fn write_views(directory: &Path, mut rows: Vec<Row>) -> anyhow::Result<usize
         rest = later;
         // Not by ranks: in `deadlines`, nearly all of the rows, numbers stand in order already.
         of_view.sort_by_key(Row::key);
-        let write = || -> std::io::Result<()> {
-            let mut file = BufWriter::with_capacity(1 << 18, File::create(&path)?);
-            let mut line = Vec::new();
-            for row in of_view {
-                line.clear();
-                write_row(row, &mut line);
-                line.push(b'\n');
-                file.write_all(&line)?;
-            }
-            file.into_inner()?.sync_all()
-        };
-        write().with_context(|| format!("cannot write {}", path.display()))?;
+        write_view(&path, of_view).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(rows.len())
+}
+
+/// Writes rows, each core some.
+fn write_view(path: &Path, rows: &[Row]) -> std::io::Result<()> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut texts = vec![Vec::new(); cores];
+    let mut file = File::create(path)?;
+    for rows in rows.chunks(cores * ROWS_A_CORE) {
+        thread::scope(|scope| {
+            for (rows, text) in rows.chunks(ROWS_A_CORE).zip(&mut texts) {
+                scope.spawn(move || {
+                    for row in rows {
+                        write_row(row, text);
+                        text.push(b'\n');
+                    }
+                });
+            }
+        });
+        for text in &mut texts {
+            file.write_all(text)?;
+            text.clear();
+        }
+    }
+    file.sync_all()
 }
 
 #[cfg(test)]
@@ -311,7 +353,8 @@ mod tests {
     /// Epoch after epoch of rows that come, change and go, settled now and then.
     #[test]
     fn rows_are_gathered() {
-        let (mut gathered, mut rows, mut random) = (Gathered::default(), BTreeMap::new(), 7_u64);
+        let (mut gathered, mut late) = (Gathered::default(), Vec::new());
+        let (mut rows, mut random) = (BTreeMap::new(), 7_u64);
         let mut next = |below: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (random >> 33) % below
@@ -326,17 +369,21 @@ mod tests {
                 let record = next(100_000);
                 let before =
                     if next(3) == 0 { rows.remove(&record) } else { rows.insert(record, epoch) };
-                changes.extend(before.map(|order| (row(record, order), -1)));
-                changes.extend(rows.get(&record).map(|order| (row(record, *order), 1)));
+                changes.extend(before.map(|order| (row(record, order), 1, -1)));
+                changes.extend(rows.get(&record).map(|order| (row(record, *order), 1, 1)));
             }
+            // Some late, so that what goes may come first.
+            let later = changes.split_off(changes.len() - changes.len() / 3);
+            gathered.take(std::mem::replace(&mut late, later));
             gathered.take(changes);
             if next(10) == 0 {
                 gathered.settle();
             }
         }
-        gathered.settle();
+        gathered.take(late);
         let expected: Vec<Row> = rows.iter().map(|(record, order)| row(*record, *order)).collect();
-        assert!(expected.len() > 10_000 && gathered.settled == expected);
-        assert!(gathered.settled.capacity() < 2 * expected.len(), "no room is kept to grow into");
+        let gathered = gathered.done();
+        assert!(expected.len() > 10_000 && gathered == expected);
+        assert!(gathered.capacity() < 2 * expected.len(), "no room is kept to grow into");
     }
 }

@@ -361,6 +361,23 @@ impl<R: From<Row> + AsRef<Row> + Ord + Send> Results<R> {
         }
     }
 
+    /// Gives away all rows that come and go, of whatever epoch, as they do; until the feed is dropped and all is
+    /// computed. For who wants to know only what there is in the end.
+    pub fn for_all(mut self, mut take: impl FnMut(Vec<(Row, Epoch, isize)>)) {
+        while let Ok(said) = self.said.recv() {
+            if let Said::Rows(rows) = said {
+                take(rows);
+            }
+        }
+        self.join();
+    }
+
+    fn join(&mut self) {
+        for worker in self.workers.drain(..) {
+            worker.join().expect("a panic ends the process");
+        }
+    }
+
     /// Waits for the next closed epochs or answer; `None` when the feed is dropped and all is
     /// computed.
     pub fn next_news(&mut self) -> Option<News<R>> {
@@ -393,9 +410,7 @@ impl<R: From<Row> + AsRef<Row> + Ord + Send> Results<R> {
                 }
             }
         }
-        for worker in self.workers.drain(..) {
-            worker.join().expect("a panic ends the process");
-        }
+        self.join();
         None
     }
 

@@ -113,61 +113,57 @@ where
     let mut keeper = keeper;
     input
         .inner
-        .unary_frontier::<Builder<D2, R2>, _, _, _>(
-            Pipeline,
-            name,
-            move |_, _| {
-                let mut open: Open<D, R> = BTreeMap::new();
-                let mut results = Output::new();
-                move |(input, frontier), output| {
-                    // Whether all before an epoch are closed.
-                    let is_reached = |epoch: &Epoch| !frontier.frontier().less_than(epoch);
-                    input.for_each(|stamp, updates| {
-                        keeper.foresee(updates);
-                        let mut current: Option<Epoch> = None;
-                        for (data, epoch, diff) in updates.drain(..) {
-                            if current != Some(epoch) {
-                                if let Some((capability, _)) = current.and_then(|e| open.get(&e)) {
-                                    results.pass_on(output.session(capability));
-                                }
-                                open.entry(epoch)
-                                    .or_insert_with(|| (stamp.delayed(&epoch, 0), Vec::new()));
-                                let first = open.first_key_value().map(|(first, _)| *first);
-                                let is_next = first == Some(epoch) && is_reached(&epoch);
-                                current = is_next.then_some(epoch);
+        .unary_frontier::<Builder<D2, R2>, _, _, _>(Pipeline, name, move |_, _| {
+            let mut open: Open<D, R> = BTreeMap::new();
+            let mut results = Output::new();
+            move |(input, frontier), output| {
+                // Whether all before an epoch are closed.
+                let is_reached = |epoch: &Epoch| !frontier.frontier().less_than(epoch);
+                input.for_each(|stamp, updates| {
+                    keeper.foresee(updates);
+                    let mut current: Option<Epoch> = None;
+                    for (data, epoch, diff) in updates.drain(..) {
+                        if current != Some(epoch) {
+                            if let Some((capability, _)) = current.and_then(|e| open.get(&e)) {
+                                results.pass_on(output.session(capability));
                             }
-                            if current.is_some() {
-                                keeper.take(epoch, data, diff, &mut results);
-                            } else if let Some((_, waiting)) = open.get_mut(&epoch) {
-                                waiting.push((data, diff));
-                            }
+                            open.entry(epoch)
+                                .or_insert_with(|| (stamp.delayed(&epoch, 0), Vec::new()));
+                            let first = open.first_key_value().map(|(first, _)| *first);
+                            let is_next = first == Some(epoch) && is_reached(&epoch);
+                            current = is_next.then_some(epoch);
                         }
-                        if let Some((capability, _)) = current.and_then(|e| open.get(&e)) {
-                            results.pass_on(output.session(capability));
-                        }
-                    });
-                    while let Some(mut entry) = open.first_entry() {
-                        let epoch = *entry.key();
-                        if !is_reached(&epoch) {
-                            break;
-                        }
-                        let (capability, waiting) = entry.get_mut();
-                        for (data, diff) in std::mem::take(waiting) {
+                        if current.is_some() {
                             keeper.take(epoch, data, diff, &mut results);
+                        } else if let Some((_, waiting)) = open.get_mut(&epoch) {
+                            waiting.push((data, diff));
                         }
-                        let is_open = frontier.frontier().less_equal(&epoch);
-                        if !is_open {
-                            keeper.close(epoch, &mut results);
-                        }
-                        results.pass_on(output.session(capability));
-                        if is_open {
-                            break;
-                        }
-                        entry.remove();
                     }
+                    if let Some((capability, _)) = current.and_then(|e| open.get(&e)) {
+                        results.pass_on(output.session(capability));
+                    }
+                });
+                while let Some(mut entry) = open.first_entry() {
+                    let epoch = *entry.key();
+                    if !is_reached(&epoch) {
+                        break;
+                    }
+                    let (capability, waiting) = entry.get_mut();
+                    for (data, diff) in std::mem::take(waiting) {
+                        keeper.take(epoch, data, diff, &mut results);
+                    }
+                    let is_open = frontier.frontier().less_equal(&epoch);
+                    if !is_open {
+                        keeper.close(epoch, &mut results);
+                    }
+                    results.pass_on(output.session(capability));
+                    if is_open {
+                        break;
+                    }
+                    entry.remove();
                 }
-            },
-        )
+            }
+        })
         .as_collection()
 }
 
