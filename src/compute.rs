@@ -6,8 +6,8 @@ use std::io::Write;
 use std::iter::repeat_n;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -33,8 +33,8 @@ const LINE_BYTES: usize = 128;
 const RECORD_BYTES: usize = 256;
 /// So many pieces are one epoch: large enough to sum before passing on, small enough for memory.
 const PIECES_PER_EPOCH: usize = 64;
-/// Rows are written in pieces of so many.
-const ROWS_A_CORE: usize = 1 << 14;
+/// So many rows are written at a time.
+const ROWS_A_TEXT: usize = 1 << 12;
 /// How many refused lines are shown one by one.
 const REFUSED_SHOWN: usize = 10;
 
@@ -317,28 +317,34 @@ pub fn write_views(directory: &Path, mut rows: Vec<Row>) -> anyhow::Result<usize
     Ok(rows.len())
 }
 
-/// Writes rows, each core some.
+/// Writes rows to a file. The cores make their texts by turns.
 fn write_view(path: &Path, rows: &[Row]) -> std::io::Result<()> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let mut texts = vec![Vec::new(); cores];
     let mut file = File::create(path)?;
-    for rows in rows.chunks(cores * ROWS_A_CORE) {
-        thread::scope(|scope| {
-            for (rows, text) in rows.chunks(ROWS_A_CORE).zip(&mut texts) {
-                scope.spawn(move || {
+    thread::scope(|scope| {
+        let of_core = |core| {
+            let (give, texts) = mpsc::sync_channel(2);
+            scope.spawn(move || {
+                for rows in rows.chunks(ROWS_A_TEXT).skip(core).step_by(cores) {
+                    let mut text = Vec::new();
                     for row in rows {
-                        write_row(row, text);
+                        write_row(row, &mut text);
                         text.push(b'\n');
                     }
-                });
-            }
-        });
-        for text in &mut texts {
-            file.write_all(text)?;
-            text.clear();
+                    if give.send(text).is_err() {
+                        return;
+                    }
+                }
+            });
+            texts
+        };
+        let texts: Vec<mpsc::Receiver<Vec<u8>>> = (0..cores).map(of_core).collect();
+        let mut turns = texts.iter().cycle();
+        while let Some(Ok(text)) = turns.next().map(mpsc::Receiver::recv) {
+            file.write_all(&text)?;
         }
-    }
-    file.sync_all()
+        file.sync_all()
+    })
 }
 
 #[cfg(test)]

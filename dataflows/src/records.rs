@@ -319,14 +319,15 @@ impl Judge {
     fn leave(&mut self, epoch: Epoch, output: &mut Output<Outcome, isize>) {
         let Some(record) = self.at_hand.take() else { return };
         if std::mem::take(&mut self.changed) {
-            self.ledger.keep(record, &self.held);
             self.after.clear();
             outcomes(record, &self.held, &self.switches, &mut self.after);
             let Judge { before, after, facts, .. } = self;
             difference(before, after, |outcome, diff| match outcome {
-                Outcome::Fact(unit) => *facts.entry(unit).or_default() += diff,
-                _ => output.push((outcome, epoch, diff)),
+                Outcome::Fact(unit) => *facts.entry(*unit).or_default() += diff,
+                _ => output.push((*outcome, epoch, diff)),
             });
+            // Last: what is just written would have to wait, to be read, for these far writes.
+            self.ledger.keep(record, &self.held);
         }
     }
 }
@@ -340,14 +341,14 @@ pub fn closed(message: &Message) -> Outcome {
 }
 
 /// Says what is in `after` but not in `before` (+1), and the other way round (-1).
-fn difference(before: &[Outcome], after: &mut Vec<Outcome>, mut say: impl FnMut(Outcome, isize)) {
+fn difference(before: &[Outcome], after: &mut Vec<Outcome>, mut say: impl FnMut(&Outcome, isize)) {
     for old in before {
         match after.iter().position(|new| new == old) {
             Some(same) => drop(after.swap_remove(same)),
-            None => say(*old, -1),
+            None => say(old, -1),
         }
     }
-    after.drain(..).for_each(|new| say(new, 1));
+    after.iter().for_each(|new| say(new, 1));
 }
 
 /// Whether conservation counts the message: ratings, not facts, calls, answers or withdrawals.
@@ -367,17 +368,20 @@ fn channel(message: &Message) -> Option<Channel> {
 
 /// The standing messages of a record.
 #[derive(Default)]
-struct Standing {
-    fact: Option<(Place, Day, bool, Moment)>,
-    sms: Option<(Score, Moment)>,
-    survey: Option<(Scores, Moment)>,
-    kiosk: Option<Message>,
-    epgu: Option<Message>,
-    site: Option<Message>,
+struct Standing<'a> {
+    fact: Option<&'a Message>,
+    sms: Option<&'a Message>,
+    survey: Option<&'a Message>,
+    kiosk: Option<&'a Message>,
+    epgu: Option<&'a Message>,
+    site: Option<&'a Message>,
 }
 
 /// All that `messages` (distinct, of one record) come to, appended to `out`.
 pub fn outcomes(record: Record, messages: &[Message], switches: &Switches, out: &mut Vec<Outcome>) {
+    if messages.is_empty() {
+        return;
+    }
     let mut standing = Standing { fact: standing_fact(messages), ..Standing::default() };
     let mut retracted_until = [i64::MIN; 5];
     for message in messages {
@@ -397,22 +401,9 @@ pub fn outcomes(record: Record, messages: &[Message], switches: &Switches, out: 
             }
             continue;
         }
-        let lost = match message.body {
-            Body::Sms { digit: None, .. } => Some((RefusalCode::BadText, *message)),
-            Body::Sms { digit: Some(digit), .. } => {
-                let lost = standing.reply(digit, message.received);
-                lost.map(|(code, received)| (code, Message { received, ..*message }))
-            }
-            Body::Survey { scores } => {
-                let lost = standing.survey(scores, message.received);
-                lost.map(|(code, received)| (code, Message { received, ..*message }))
-            }
-            Body::Form { kind, .. } => standing.form(kind, message),
-            Body::Fact { .. } | Body::Call(_) | Body::Answer | Body::Retract(_) => None,
-        };
-        let Some((code, loser)) = lost else { continue };
+        let Some((code, loser)) = standing.take(message) else { continue };
         out.push(Outcome::Refused(code, channel));
-        if let Some((place, provided)) = standing.place(&loser) {
+        if let Some((place, provided)) = standing.place(loser) {
             let day = date(switches, loser.received, provided);
             out.push(Outcome::Lost(place, day, code, channel));
         }
@@ -424,17 +415,17 @@ pub fn outcomes(record: Record, messages: &[Message], switches: &Switches, out: 
 
 /// Of several facts of a record the earliest by time of receipt stands (then by content, so that
 /// the order of arrival does not matter).
-fn standing_fact(messages: &[Message]) -> Option<(Place, Day, bool, Moment)> {
-    let facts = messages.iter().filter_map(|message| match message.body {
-        Body::Fact { place, provided, phone } => Some((place, provided, phone, message.received)),
-        _ => None,
-    });
+fn standing_fact(messages: &[Message]) -> Option<&Message> {
+    let facts = messages.iter().filter(|message| matches!(message.body, Body::Fact { .. }));
     facts.min_by(|a, b| {
-        let by_text = |(place, provided, phone, _): &(Place, Day, bool, Moment)| {
-            let mfc = place.mfc.map(Id::text);
-            (place.unit.text(), place.service.text(), mfc, *provided, *phone)
+        let by_text = |message: &Message| match message.body {
+            Body::Fact { place, provided, phone } => {
+                let mfc = place.mfc.map(Id::text);
+                Some((place.unit.text(), place.service.text(), mfc, provided, phone))
+            }
+            _ => None,
         };
-        earlier(a.3, b.3).then_with(|| by_text(a).cmp(&by_text(b)))
+        earlier(a.received, b.received).then_with(|| by_text(a).cmp(&by_text(b)))
     })
 }
 
@@ -443,42 +434,74 @@ fn earlier(a: Moment, b: Moment) -> Ordering {
     (a.micros(), a.offset_minutes()).cmp(&(b.micros(), b.offset_minutes()))
 }
 
-impl Standing {
-    /// D1: the earliest valid reply counts (equal times: the lower digit). Says why one lost, and
-    /// when that one was received.
-    fn reply(&mut self, digit: Score, received: Moment) -> Option<(RefusalCode, Moment)> {
-        let rank = |(digit, received): (Score, Moment)| {
-            (received.micros(), digit, received.offset_minutes())
-        };
-        let challenger = (digit, received);
-        let first = self.sms.is_none_or(|holder| rank(challenger) < rank(holder));
-        let loser = if first { self.sms.replace(challenger) } else { Some(challenger) };
-        loser.map(|(_, received)| (RefusalCode::LateReply, received))
+/// The digit of an SMS.
+fn digit(message: &Message) -> Option<Score> {
+    match message.body {
+        Body::Sms { digit, .. } => digit,
+        _ => None,
+    }
+}
+
+/// The scores of a survey.
+fn scores(message: &Message) -> Scores {
+    match message.body {
+        Body::Survey { scores } => scores,
+        _ => Scores::NONE,
+    }
+}
+
+/// Puts a message in the place of the one that is there, if it comes before that one. Yields the other.
+fn contest<'a>(
+    holder: &mut Option<&'a Message>,
+    challenger: &'a Message,
+    order: impl Fn(&Message, &Message) -> Ordering,
+) -> Option<&'a Message> {
+    let wins = holder.is_none_or(|held| order(challenger, held) == Ordering::Less);
+    if wins { holder.replace(challenger) } else { Some(challenger) }
+}
+
+impl<'a> Standing<'a> {
+    /// Takes one that was not withdrawn. Says why one says nothing or lost, and which.
+    fn take(&mut self, message: &'a Message) -> Option<(RefusalCode, &'a Message)> {
+        match message.body {
+            Body::Sms { digit: None, .. } => Some((RefusalCode::BadText, message)),
+            // D1: the earliest valid reply counts (equal times: the lower digit).
+            Body::Sms { digit: Some(_), .. } => {
+                let rank =
+                    |m: &Message| (m.received.micros(), digit(m), m.received.offset_minutes());
+                let loser = contest(&mut self.sms, message, |a, b| rank(a).cmp(&rank(b)));
+                loser.map(|loser| (RefusalCode::LateReply, loser))
+            }
+            // D3: the latest completed survey wins (equal times: the lower sum).
+            Body::Survey { .. } => {
+                let rank = |m: &Message| {
+                    let (at, scores) = (m.received, scores(m));
+                    (-at.micros(), scores.sum(), at.offset_minutes(), scores)
+                };
+                let loser = contest(&mut self.survey, message, |a, b| rank(a).cmp(&rank(b)));
+                loser.map(|loser| (RefusalCode::Superseded, loser))
+            }
+            // D5: the earliest message of a channel stands (equal times: the lower sum); another one
+            // for the record is a conflict.
+            Body::Form { kind, .. } => {
+                let holder = match kind {
+                    Form::Kiosk => &mut self.kiosk,
+                    Form::Epgu => &mut self.epgu,
+                    Form::Site => &mut self.site,
+                };
+                let loser = contest(holder, message, form_order);
+                loser.map(|loser| (RefusalCode::Conflict, loser))
+            }
+            Body::Fact { .. } | Body::Call(_) | Body::Answer | Body::Retract(_) => None,
+        }
     }
 
-    /// D3: the latest completed survey wins (equal times: the lower sum). Says why one lost, and
-    /// when that one was received.
-    fn survey(&mut self, scores: Scores, received: Moment) -> Option<(RefusalCode, Moment)> {
-        let rank = |(scores, received): (Scores, Moment)| {
-            (-received.micros(), scores.sum(), received.offset_minutes(), scores)
-        };
-        let challenger = (scores, received);
-        let wins = self.survey.is_none_or(|holder| rank(challenger) < rank(holder));
-        let loser = if wins { self.survey.replace(challenger) } else { Some(challenger) };
-        loser.map(|(_, received)| (RefusalCode::Superseded, received))
-    }
-
-    /// D5: the earliest message of a channel stands (equal times: the lower sum); another one for
-    /// the record is a conflict. Says why one lost, and which.
-    fn form(&mut self, kind: Form, message: &Message) -> Option<(RefusalCode, Message)> {
-        let holder = match kind {
-            Form::Kiosk => &mut self.kiosk,
-            Form::Epgu => &mut self.epgu,
-            Form::Site => &mut self.site,
-        };
-        let wins = holder.is_none_or(|held| form_order(message, &held) == Ordering::Less);
-        let loser = if wins { holder.replace(*message) } else { Some(*message) };
-        loser.map(|loser| (RefusalCode::Conflict, loser))
+    /// The place and date of the standing fact.
+    fn fact(&self) -> Option<(&'a Place, Day)> {
+        match &self.fact?.body {
+            Body::Fact { place, provided, .. } => Some((place, *provided)),
+            _ => None,
+        }
     }
 
     /// The place that a message rates and the date of the service, as far as they are known: a
@@ -486,7 +509,7 @@ impl Standing {
     fn place(&self, message: &Message) -> Option<(Place, Day)> {
         match message.body {
             Body::Form { .. } => self.own_or_fact(message).map(|(place, day, _)| (place, day)),
-            _ => self.fact.map(|(place, provided, ..)| (place, provided)),
+            _ => self.fact().map(|(place, provided)| (*place, provided)),
         }
     }
 
@@ -498,16 +521,16 @@ impl Standing {
         out: &mut Vec<Outcome>,
     ) -> Option<Place> {
         // 7.10: the survey's date is the SMS's, where there is one.
-        let received = self.sms.map(|(_, at)| at).or(self.survey.map(|(_, at)| at))?;
-        let Some((place, provided, _, _)) = self.fact else {
+        let received = self.sms.or(self.survey)?.received;
+        let Some((&place, provided)) = self.fact() else {
             out.extend(self.sms.map(|_| Outcome::NoRecord(Channel::Sms)));
             out.extend(self.survey.map(|_| Outcome::NoRecord(Channel::Survey)));
             return None;
         };
-        let digit = self.sms.map(|(digit, _)| digit);
+        let digit = self.sms.and_then(digit);
         let ratings = Ratings::Reply {
             digit,
-            survey: self.survey.map_or(Scores::NONE, |(scores, _)| scores),
+            survey: self.survey.map_or(Scores::NONE, scores),
             integral: digit.is_some() && integral_counts(switches, self.survey.is_some()),
         };
         out.push(Outcome::Rated(place, date(switches, received, provided), ratings));
@@ -521,7 +544,7 @@ impl Standing {
     fn forms(&self, switches: &Switches, group: Option<Place>, out: &mut Vec<Outcome>) {
         for (message, channel) in [(self.kiosk, Channel::Kiosk), (self.epgu, Channel::Epgu)] {
             let Some(message) = message else { continue };
-            let Some((place, provided, scores)) = self.own_or_fact(&message) else {
+            let Some((place, provided, scores)) = self.own_or_fact(message) else {
                 out.push(Outcome::NoRecord(channel));
                 continue;
             };
@@ -541,13 +564,13 @@ impl Standing {
         let Body::Form { scores, unit, service, mfc, provided, .. } = message.body else {
             return None;
         };
-        let fact = self.fact.as_ref();
+        let fact = self.fact();
         let place = Place {
-            unit: unit.or(fact.map(|(place, ..)| place.unit))?,
-            service: service.or(fact.map(|(place, ..)| place.service))?,
-            mfc: mfc.or(if unit.is_none() { fact.and_then(|(p, ..)| p.mfc) } else { None }),
+            unit: unit.or(fact.map(|(place, _)| place.unit))?,
+            service: service.or(fact.map(|(place, _)| place.service))?,
+            mfc: mfc.or(if unit.is_none() { fact.and_then(|(p, _)| p.mfc) } else { None }),
         };
-        Some((place, provided.or(fact.map(|(_, provided, ..)| *provided))?, scores))
+        Some((place, provided.or(fact.map(|(_, provided)| provided))?, scores))
     }
 
     /// The clocks that run for the record (7.4, 7.9, 9.5).
@@ -564,7 +587,7 @@ impl Standing {
                 .filter(|m| wanted(&m.body) && of.is_none_or(|channel| stands(m, channel)));
             held.map(|m| m.received.micros()).min()
         };
-        if let Some((place, _, phone, received)) = self.fact {
+        if let Some(&Message { body: Body::Fact { ref place, phone, .. }, received }) = self.fact {
             out.push(Outcome::Fact(place.unit));
             if phone {
                 // The log does not hold the offer itself; the first reply proves it was made.
@@ -574,7 +597,7 @@ impl Standing {
         }
         if let Some(message) = self.site {
             let unit = match message.body {
-                Body::Form { unit, .. } => unit.or(self.fact.map(|(place, ..)| place.unit)),
+                Body::Form { unit, .. } => unit.or(self.fact().map(|(place, _)| place.unit)),
                 _ => None,
             };
             let done = first(|body| matches!(body, Body::Answer), None);
