@@ -25,6 +25,9 @@ use otklik::world;
 use timely::dataflow::operators::probe::Probe;
 use timely::logging::{StartStop, TimelyEvent, TimelyEventBuilder};
 
+/// So many events are taken in before the dataflow works, as by the engine.
+const PIECE: usize = 6_000;
+
 /// What was logged by all workers.
 #[derive(Default)]
 struct Logged {
@@ -116,6 +119,9 @@ fn main() -> anyhow::Result<()> {
         for (epoch, events) in (1..).zip(inputs.iter()) {
             for (number, input) in events.iter().enumerate().skip(index).step_by(peers) {
                 feed.push(Turn::only(number as u64), input.clone());
+                if number % PIECE < peers {
+                    worker.step();
+                }
             }
             feed.advance_to(epoch);
             worker.step_while(|| probe.less_than(&epoch));

@@ -11,7 +11,7 @@ use timely::dataflow::operators::vec::Map;
 use crate::attribute::{PeriodKey, PeriodTally, Role, Span, period_of};
 use crate::calendar::{Day, Quarter};
 use crate::domain::{Epoch, Target, Tenure, UnitKind};
-use crate::epochs::{Keeper, Output, Rows, as_it_comes, exchange, renew, split, sums};
+use crate::epochs::{Keeper, Output, Rows, exchange, in_parts, renew, sums};
 use crate::id::{Id, Table, drain};
 use crate::reference::{Location, left_join};
 use crate::tally::{Mean, Value};
@@ -192,12 +192,12 @@ pub fn periods<'s>(
         Heard::Ratings((tenure, _), _) => tenure.hashed(),
         Heard::Office(office) => office.tenure.id.hashed(),
     });
-    let found = as_it_comes(heard, "Periods", Periods::default());
-    let [rows, running, formed] = split(found, |found| match found {
-        Found::Row(_) => 0,
-        Found::Running(..) => 1,
-        Found::Formed(..) => 2,
-    });
+    let [rows, running, formed] =
+        in_parts(heard, "Periods", Periods::default(), |found| match found {
+            Found::Row(_) => 0,
+            Found::Running(..) => 1,
+            Found::Formed(..) => 2,
+        });
     let rows = rows.inner.flat_map(|(found, epoch, diff)| match found {
         Found::Row(row) => Some((Row::ManagerPeriod(row), epoch, diff)),
         _ => None,

@@ -12,9 +12,9 @@ use differential_dataflow::difference::Semigroup;
 use differential_dataflow::{AsCollection, Data, ExchangeData, Hashable, VecCollection};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::{Operator, Session};
-use timely::dataflow::operators::vec::Partition;
-use timely::dataflow::operators::{Capability, CapabilityTrait, Exchange};
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::{OutputBuilder, OutputBuilderSession};
+use timely::dataflow::operators::{Capability, Exchange};
 
 use crate::domain::Epoch;
 use crate::id::{Table, drain};
@@ -22,42 +22,57 @@ use crate::id::{Table, drain};
 /// A changing collection of `D`; the difference `R` says how many, or how much.
 pub type Rows<'s, D, R = isize> = VecCollection<'s, Epoch, D, R>;
 
-/// Updates that an operator puts out, at the epoch it was called with: in pieces, so that what a large
-/// epoch puts out is neither moved as it grows nor copied as it goes on.
+/// Updates that an operator puts out, at the epoch it was called with, by stream.
 pub struct Output<D, R> {
+    streams: Vec<Pieces<D, R>>,
+    part: fn(&D) -> usize,
+}
+
+/// What goes to a stream: in pieces, so that what a large epoch puts out is neither moved as it grows nor
+/// copied as it goes on.
+struct Pieces<D, R> {
     full: Vec<Vec<(D, Epoch, R)>>,
     last: Vec<(D, Epoch, R)>,
 }
 
-type Builder<D, R> = CapacityContainerBuilder<Vec<(D, Epoch, R)>>;
-
 /// So many updates are a piece.
 const PIECE: usize = 1 << 10;
 
+type Builder<D, R> = CapacityContainerBuilder<Vec<(D, Epoch, R)>>;
+
 impl<D, R> Output<D, R> {
-    fn new() -> Output<D, R> {
-        Output { full: Vec::new(), last: Vec::with_capacity(PIECE) }
+    fn new(streams: usize, part: fn(&D) -> usize) -> Output<D, R> {
+        let none = || Pieces { full: Vec::new(), last: Vec::new() };
+        Output { streams: std::iter::repeat_with(none).take(streams).collect(), part }
     }
 
     /// Puts one out.
     pub fn push(&mut self, update: (D, Epoch, R)) {
-        if self.last.len() == PIECE {
-            self.full.push(std::mem::replace(&mut self.last, Vec::with_capacity(PIECE)));
+        let Pieces { full, last } = &mut self.streams[(self.part)(&update.0)];
+        if last.len() == PIECE {
+            full.push(std::mem::replace(last, Vec::with_capacity(PIECE)));
         }
-        self.last.push(update);
+        last.push(update);
     }
 
-    /// Passes on what was put out.
-    fn pass_on<C: CapabilityTrait<Epoch>>(
+    /// Passes on what was put out, with a right for each stream.
+    fn pass_on(
         &mut self,
-        mut session: Session<'_, '_, Epoch, Builder<D, R>, C>,
+        rights: &[Capability<Epoch>],
+        ports: &mut [OutputBuilderSession<'_, Epoch, Builder<D, R>>],
     ) where
         D: Clone + 'static,
         R: Clone + 'static,
     {
-        session.give_containers(self.full.iter_mut());
-        self.full.clear();
-        session.give_iterator(self.last.drain(..));
+        for ((Pieces { full, last }, right), port) in self.streams.iter_mut().zip(rights).zip(ports)
+        {
+            if !last.is_empty() {
+                let mut session = port.session(right);
+                session.give_containers(full.iter_mut());
+                full.clear();
+                session.give_iterator(last.drain(..));
+            }
+        }
     }
 }
 
@@ -80,8 +95,8 @@ pub(crate) fn make_room<T>(gathered: &mut Vec<T>) {
 /// Room that is kept in any case.
 const ROOM: usize = 1 << 12;
 
-/// What waits of epochs that are open still, with the right to answer at them.
-type Open<D, R> = BTreeMap<Epoch, (Capability<Epoch>, Vec<(D, R)>)>;
+/// What waits of epochs that are open still, with the rights to answer at them.
+type Open<D, R> = BTreeMap<Epoch, (Vec<Capability<Epoch>>, Vec<(D, R)>)>;
 
 /// State that is changed by updates one after the other, in any order within an epoch.
 pub trait Keeper<D, R, D2, R2> {
@@ -110,61 +125,89 @@ where
     R2: Clone + 'static,
     K: Keeper<D, R, D2, R2> + 'static,
 {
+    let [rows] = in_parts(input, name, keeper, |_| 0);
+    rows
+}
+
+/// Likewise; what the keeper puts out comes in as many streams as are asked for, each update in the one
+/// that `part` says.
+pub fn in_parts<'s, D, R, D2, R2, K, const N: usize>(
+    input: Rows<'s, D, R>,
+    name: &str,
+    keeper: K,
+    part: fn(&D2) -> usize,
+) -> [Rows<'s, D2, R2>; N]
+where
+    D: Data,
+    R: Clone + 'static,
+    D2: Clone + 'static,
+    R2: Clone + 'static,
+    K: Keeper<D, R, D2, R2> + 'static,
+{
     let mut keeper = keeper;
-    input
-        .inner
-        .unary_frontier::<Builder<D2, R2>, _, _, _>(Pipeline, name, move |_, _| {
-            let mut open: Open<D, R> = BTreeMap::new();
-            let mut results = Output::new();
-            move |(input, frontier), output| {
-                // Whether all before an epoch are closed.
-                let is_reached = |epoch: &Epoch| !frontier.frontier().less_than(epoch);
-                input.for_each(|stamp, updates| {
-                    keeper.foresee(updates);
-                    let mut current: Option<Epoch> = None;
-                    for (data, epoch, diff) in updates.drain(..) {
-                        if current != Some(epoch) {
-                            if let Some((capability, _)) = current.and_then(|e| open.get(&e)) {
-                                results.pass_on(output.session(capability));
-                            }
-                            open.entry(epoch)
-                                .or_insert_with(|| (stamp.delayed(&epoch, 0), Vec::new()));
-                            let first = open.first_key_value().map(|(first, _)| *first);
-                            let is_next = first == Some(epoch) && is_reached(&epoch);
-                            current = is_next.then_some(epoch);
+    let mut operator = OperatorBuilder::new(name.to_owned(), input.inner.scope());
+    let mut input = operator.new_input(input.inner, Pipeline);
+    let mut outputs = Vec::new();
+    let rows = std::array::from_fn(|_| {
+        let (output, stream) = operator.new_output();
+        outputs.push(OutputBuilder::<Epoch, Builder<D2, R2>>::from(output));
+        stream.as_collection()
+    });
+    let mut open: Open<D, R> = BTreeMap::new();
+    let mut results = Output::new(N, part);
+    operator.build(move |_| {
+        move |frontiers| {
+            let frontier = frontiers[0].frontier();
+            let mut ports: Vec<_> = outputs.iter_mut().map(OutputBuilder::activate).collect();
+            // Whether all before an epoch are closed.
+            let is_reached = |epoch: &Epoch| !frontier.less_than(epoch);
+            input.for_each(|stamp, updates| {
+                keeper.foresee(updates);
+                let mut current: Option<Epoch> = None;
+                for (data, epoch, diff) in updates.drain(..) {
+                    if current != Some(epoch) {
+                        if let Some((rights, _)) = current.and_then(|epoch| open.get(&epoch)) {
+                            results.pass_on(rights, &mut ports);
                         }
-                        if current.is_some() {
-                            keeper.take(epoch, data, diff, &mut results);
-                        } else if let Some((_, waiting)) = open.get_mut(&epoch) {
-                            waiting.push((data, diff));
-                        }
+                        open.entry(epoch).or_insert_with(|| {
+                            ((0..N).map(|port| stamp.delayed(&epoch, port)).collect(), Vec::new())
+                        });
+                        let first = open.first_key_value().map(|(first, _)| *first);
+                        let is_next = first == Some(epoch) && is_reached(&epoch);
+                        current = is_next.then_some(epoch);
                     }
-                    if let Some((capability, _)) = current.and_then(|e| open.get(&e)) {
-                        results.pass_on(output.session(capability));
-                    }
-                });
-                while let Some(mut entry) = open.first_entry() {
-                    let epoch = *entry.key();
-                    if !is_reached(&epoch) {
-                        break;
-                    }
-                    let (capability, waiting) = entry.get_mut();
-                    for (data, diff) in std::mem::take(waiting) {
+                    if current.is_some() {
                         keeper.take(epoch, data, diff, &mut results);
+                    } else if let Some((_, waiting)) = open.get_mut(&epoch) {
+                        waiting.push((data, diff));
                     }
-                    let is_open = frontier.frontier().less_equal(&epoch);
-                    if !is_open {
-                        keeper.close(epoch, &mut results);
-                    }
-                    results.pass_on(output.session(capability));
-                    if is_open {
-                        break;
-                    }
-                    entry.remove();
                 }
+                if let Some((rights, _)) = current.and_then(|epoch| open.get(&epoch)) {
+                    results.pass_on(rights, &mut ports);
+                }
+            });
+            while let Some(mut entry) = open.first_entry() {
+                let epoch = *entry.key();
+                if !is_reached(&epoch) {
+                    break;
+                }
+                let (rights, waiting) = entry.get_mut();
+                for (data, diff) in std::mem::take(waiting) {
+                    keeper.take(epoch, data, diff, &mut results);
+                }
+                let is_open = frontier.less_equal(&epoch);
+                if !is_open {
+                    keeper.close(epoch, &mut results);
+                }
+                results.pass_on(rights, &mut ports);
+                if is_open {
+                    break;
+                }
+                entry.remove();
             }
-        })
-        .as_collection()
+        }
+    });
+    rows
 }
 
 /// Calls `logic` once for each epoch that is closed and brought something, in the order of epochs,
@@ -273,22 +316,6 @@ pub fn renew<D: PartialEq>(
         output.extend(gone.map(|row| (row, epoch, -1)));
         output.extend(came.map(|row| (row, epoch, 1)));
     }
-}
-
-/// The rows in as many streams as are asked for, each in the one that `part` says.
-pub fn split<'s, D, R, const N: usize>(
-    rows: Rows<'s, D, R>,
-    part: impl Fn(&D) -> usize + 'static,
-) -> [Rows<'s, D, R>; N]
-where
-    D: Clone + 'static,
-    R: Clone + 'static,
-{
-    let parts = rows
-        .inner
-        .partition(N as u64, move |(data, epoch, diff)| (part(&data) as u64, (data, epoch, diff)));
-    let mut parts = parts.into_iter().map(AsCollection::as_collection);
-    std::array::from_fn(|_| parts.next().expect("as many as asked for"))
 }
 
 /// The same rows, each on the worker its `route` says.

@@ -14,10 +14,10 @@ use crate::domain::{
     Agency, Epoch, Input, Message, Place, Record, Reference, ReferenceKey, Service, Target, Tenure,
     Turn, Unit,
 };
-use crate::epochs::{Rows, split};
+use crate::epochs::Rows;
 use crate::id::Id;
 use crate::places::{Given, Places};
-use crate::records::{Calls, Outcome, records};
+use crate::records::{Calls, Outcome, Part, records};
 use crate::reference::{Location, hierarchy, locations, standings, upserts};
 use crate::views::{DirectoryRow, Row, Thing};
 use crate::world::{Switches, World};
@@ -151,7 +151,7 @@ pub fn build<'s>(
 
     // What each record's messages come to, and where.
     let of_open = records(sent, told.clone(), received, switches, base);
-    let outcomes = Outcomes::of(of_open.concat(of_closed));
+    let outcomes = Outcomes::of(of_open, of_closed);
     let spans = attribute::spans(reference.tenures.clone());
     let given = Given {
         standings: standing,
@@ -278,16 +278,11 @@ struct Outcomes<'s> {
 }
 
 impl<'s> Outcomes<'s> {
-    fn of(outcomes: Rows<'s, Outcome>) -> Outcomes<'s> {
-        let [at_place, due, plain] = split(outcomes, |outcome| match outcome {
-            Outcome::Rated(..)
-            | Outcome::Fact(_)
-            | Outcome::Twice(..)
-            | Outcome::Lost(..)
-            | Outcome::Negative(..) => 0,
-            Outcome::Due(..) => 1,
-            _ => 2,
-        });
+    /// Of open records and of closed ones, whose clocks run no more.
+    fn of(open: [Rows<'s, Outcome>; 3], closed: Rows<'s, Outcome>) -> Outcomes<'s> {
+        let [at_place, due, plain] = open;
+        let plain = plain.concat(closed.clone().filter(|outcome| outcome.part() == Part::Plain));
+        let at_place = at_place.concat(closed.filter(|outcome| outcome.part() == Part::AtPlace));
         let called = plain.clone().flat_map(|outcome| match outcome {
             Outcome::Called(record, calls) => Some((record, calls)),
             _ => None,

@@ -17,7 +17,7 @@ use crate::calendar::{Day, Month};
 use crate::cells::Rated;
 use crate::conservation::{Verdict, verdict};
 use crate::domain::{Channel, Epoch, Place, Record, Service, Tenure};
-use crate::epochs::{Keeper, Output, Rows, as_it_comes, exchange, make_room, split};
+use crate::epochs::{Keeper, Output, Rows, exchange, in_parts, make_room};
 use crate::id::{Id, Table, drain};
 use crate::records::{Outcome, Ratings};
 use crate::reference::{Offices, Placing, Seat, Standing, replace};
@@ -67,8 +67,9 @@ enum Found {
 pub struct Findings<'s> {
     /// The ratings that belong to managers, by accounting period (p. 12, 15, 17).
     pub periods: Rows<'s, (PeriodKey, Box<PeriodTally>)>,
-    /// Counted ratings, rated records and standing facts by group (p. 12–16).
-    pub groups: Rows<'s, Group, Spread>,
+    /// Counted ratings, rated records and standing facts by group (p. 12–16), in the parts of
+    /// [`Group::part`].
+    pub groups: [Rows<'s, Group, Spread>; 4],
     /// What became of the messages whose ratings are at a place.
     pub verdicts: Rows<'s, Verdict>,
     /// The counted negative replies (7.8).
@@ -125,7 +126,8 @@ pub fn places<'s>(
     let known = Rc::new(RefCell::new(Places::default()));
     let places = Rc::clone(&known);
     let following = Following { brought: Brought::default(), places };
-    Findings::of(as_it_comes(at_place.concat(reference), "Places", following), known)
+    let heard = at_place.concat(reference);
+    Findings::of(in_parts(heard, "Places", following, Found::part), known)
 }
 
 /// What an epoch brings, until it is closed.
@@ -191,20 +193,18 @@ impl Heard {
 }
 
 impl<'s> Findings<'s> {
-    fn of(found: Rows<'s, Found>, known: Rc<RefCell<Places>>) -> Findings<'s> {
-        let [periods, groups, verdicts, candidates] = split(found, |found| match found {
-            Found::Period(..) => 0,
-            Found::Group(..) => 1,
-            Found::Verdict(..) => 2,
-            Found::Candidate(..) => 3,
-        });
+    fn of(found: [Rows<'s, Found>; 7], known: Rc<RefCell<Places>>) -> Findings<'s> {
+        let [periods, verdicts, candidates, groups @ ..] = found;
         let periods = periods.flat_map(|found| match found {
             Found::Period(period, tally) => Some((period, tally)),
             _ => None,
         });
-        let groups = groups.inner.flat_map(|(found, epoch, _)| match found {
-            Found::Group(group, spread) => Some((group, epoch, spread)),
-            _ => None,
+        let groups = groups.map(|groups| {
+            let groups = groups.inner.flat_map(|(found, epoch, _)| match found {
+                Found::Group(group, spread) => Some((group, epoch, spread)),
+                _ => None,
+            });
+            groups.as_collection()
         });
         let verdicts = verdicts.inner.flat_map(|(found, epoch, _)| match found {
             Found::Verdict(verdict, count) => Some((verdict, epoch, count)),
@@ -216,10 +216,21 @@ impl<'s> Findings<'s> {
         });
         Findings {
             periods,
-            groups: groups.as_collection(),
+            groups,
             verdicts: verdicts.as_collection(),
             candidates: candidates.as_collection(),
             known,
+        }
+    }
+}
+
+impl Found {
+    fn part(&self) -> usize {
+        match self {
+            Found::Period(..) => 0,
+            Found::Verdict(..) => 1,
+            Found::Candidate(..) => 2,
+            Found::Group(group, _) => 3 + group.part(),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::{
     Body, Channel, Criterion, Epoch, Form, Message, Outcome as CallOutcome, Place, Record, Score,
     Scores,
 };
-use crate::epochs::{Keeper, Output, Rows, as_it_comes, exchange};
+use crate::epochs::{Keeper, Output, Rows, exchange, in_parts};
 use crate::graph::Base;
 use crate::id::{Id, Table, drain};
 use crate::ledger::{self, Horizon, Ledger};
@@ -64,8 +64,39 @@ pub enum Outcome {
 impl Outcome {
     /// Whether it stays when its record retires. Clocks do not: nobody will be late any more.
     pub fn outlives_record(&self) -> bool {
-        !matches!(self, Outcome::Due(..))
+        self.part() != Part::Due
     }
+
+    /// Who reads it.
+    pub fn part(&self) -> Part {
+        match self {
+            Outcome::Rated(..)
+            | Outcome::Fact(_)
+            | Outcome::Twice(..)
+            | Outcome::Lost(..)
+            | Outcome::Negative(..) => Part::AtPlace,
+            Outcome::Due(..) => Part::Due,
+            Outcome::Accepted
+            | Outcome::Duplicate
+            | Outcome::Retracted(_)
+            | Outcome::Refused(..)
+            | Outcome::Apart
+            | Outcome::NoRecord(_)
+            | Outcome::Called(..)
+            | Outcome::Late => Part::Plain,
+        }
+    }
+}
+
+/// The outcomes that have the same readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// At a place or unit.
+    AtPlace,
+    /// The clocks of offers and reviews.
+    Due,
+    /// What is judged without a place, and calls.
+    Plain,
 }
 
 /// The ratings of one place and date that come from one record.
@@ -172,7 +203,7 @@ enum Heard {
 ///
 /// - in: messages by record, inserted only; hours told; the latest times of receipt, where there
 ///   is a horizon
-/// - out: [`Outcome`]s with how many of each
+/// - out: [`Outcome`]s with how many of each, by [`Part`]
 /// - state: the [`Ledger`]; a message costs those of its record, an hour at which a day more is beyond
 ///   the horizon what it retires
 /// - rule: Order 120 p. 7.5–7.10, 8.1–8.3, 9.3–9.5; D1–D6
@@ -182,7 +213,7 @@ pub fn records<'s>(
     latest: Rows<'s, i64>,
     switches: &Switches,
     base: &Base,
-) -> Rows<'s, Outcome> {
+) -> [Rows<'s, Outcome>; 3] {
     let switches = switches.clone();
     let messages = exchange(messages, |(record, _)| ledger::route(*record));
     let mut heard = messages.map(|(record, message)| Heard::Message(record, message));
@@ -209,7 +240,7 @@ pub fn records<'s>(
         before: Vec::new(),
         after: Vec::new(),
     };
-    as_it_comes(heard, "Records", judge)
+    in_parts(heard, "Records", judge, |outcome| outcome.part() as usize)
 }
 
 /// Puts out how what records come to changes.

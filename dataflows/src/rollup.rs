@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::vec::Map;
 
 use crate::calendar::Month;
-use crate::epochs::{Rows, split, sums};
+use crate::epochs::{Rows, sums};
 use crate::id::{Id, Table};
 use crate::ranking;
 use crate::reference::{Location, Seat};
@@ -28,6 +28,18 @@ pub enum Group {
     Territory(Id, Option<Id>),
     /// A month of a unit, agency, region or service.
     Month(Scope, Id, Month),
+}
+
+impl Group {
+    /// Which rows it is for: of units and МФЦ, agencies, services and territories, months.
+    pub fn part(&self) -> usize {
+        match self {
+            Group::Own(_) | Group::Pooled(..) => 0,
+            Group::Agency(_) => 1,
+            Group::Service(..) | Group::Territory(..) => 2,
+            Group::Month(..) => 3,
+        }
+    }
 }
 
 /// What changes in groups, summed.
@@ -69,14 +81,9 @@ pub fn territories(at: &Location) -> impl Iterator<Item = Group> + use<> {
 }
 
 /// The rows of `units`, `mfcs`, `agencies`, `services`, `territories`, `months` and `rankings`, from what
-/// changes in groups and in the running means of agencies.
-pub fn rows<'s>(groups: Rows<'s, Group, Spread>, means: Rows<'s, Id, Mean>) -> Rows<'s, Row> {
-    let [at_units, of_agencies, plain, months] = split(groups, |group| match group {
-        Group::Own(_) | Group::Pooled(..) => 0,
-        Group::Agency(_) => 1,
-        Group::Service(..) | Group::Territory(..) => 2,
-        Group::Month(..) => 3,
-    });
+/// changes in groups, by their [parts](Group::part), and in the running means of agencies.
+pub fn rows<'s>(groups: [Rows<'s, Group, Spread>; 4], means: Rows<'s, Id, Mean>) -> Rows<'s, Row> {
+    let [at_units, of_agencies, plain, months] = groups;
     let none = Spread::default();
     let at_units = at_units.inner.flat_map(move |(group, epoch, spread)| match group {
         Group::Own(unit) => Some((unit, epoch, (spread, none, none))),
