@@ -32,7 +32,7 @@ const LINE_BYTES: usize = 128;
 /// About as long are the lines of all events of a record: there is room for so many from the beginning.
 const RECORD_BYTES: usize = 256;
 /// So many pieces are one epoch: large enough to sum before passing on, small enough for memory.
-const PIECES_PER_EPOCH: usize = 64;
+const PIECES_PER_EPOCH: usize = 128;
 /// So many rows are written at a time.
 const ROWS_A_TEXT: usize = 1 << 12;
 /// How many refused lines are shown one by one.
@@ -306,20 +306,28 @@ fn report_refused(input: &[PathBuf], refused: &[(usize, u64, Refusal)]) {
 pub fn write_views(directory: &Path, mut rows: Vec<Row>) -> anyhow::Result<usize> {
     rows.sort();
     let mut rest = &mut rows[..];
-    for view in View::ALL {
-        let path = directory.join(format!("{}.ndjson", view.name()));
-        let (of_view, later) = rest.split_at_mut(rest.partition_point(|row| row.view() <= view));
-        rest = later;
-        // Not by ranks: in `deadlines`, nearly all of the rows, numbers stand in order already.
-        of_view.sort_by_key(Row::key);
-        write_view(&path, of_view).with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    thread::scope(|scope| {
+        let write = |view: View| {
+            let path = directory.join(format!("{}.ndjson", view.name()));
+            let end = rest.partition_point(|row| row.view() <= view);
+            let of_view = rest.split_off_mut(..end).expect("so many are there");
+            scope.spawn(move || {
+                // Not by ranks: in `deadlines`, nearly all of the rows, numbers stand in order already.
+                of_view.sort_by_key(Row::key);
+                write_view(&path, of_view)
+                    .with_context(|| format!("cannot write {}", path.display()))
+            })
+        };
+        let written: Vec<_> = View::ALL.into_iter().map(write).collect();
+        written.into_iter().try_for_each(|view| view.join().expect("a panic ends the process"))
+    })?;
     Ok(rows.len())
 }
 
 /// Writes rows to a file. The cores make their texts by turns.
 fn write_view(path: &Path, rows: &[Row]) -> std::io::Result<()> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let cores = cores.min(rows.len().div_ceil(ROWS_A_TEXT));
     let mut file = File::create(path)?;
     thread::scope(|scope| {
         let of_core = |core| {
