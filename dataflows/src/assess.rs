@@ -237,14 +237,14 @@ struct OfTenure {
 }
 
 impl Keeper<Heard, isize, Found, isize> for Periods {
-    fn take(&mut self, _: Epoch, heard: Heard, diff: isize, _: &mut Output<Found, isize>) {
+    fn take(&mut self, _: Epoch, heard: &mut Heard, diff: &isize, _: &mut Output<Found, isize>) {
         match heard {
-            Heard::Ratings((tenure, period), tally) => {
-                let sum = self.tenures.entry(tenure).or_default().tally_mut(period);
-                self.before.entry((tenure, period)).or_insert(*sum);
-                sum.plus_equals(&tally.multiply(&diff));
+            Heard::Ratings(period, tally) => {
+                let sum = self.tenures.entry(period.0).or_default().tally_mut(period.1);
+                self.before.entry(*period).or_insert(*sum);
+                sum.plus_equals(&tally.multiply(diff));
             }
-            Heard::Office(office) => self.offices.push((office, diff)),
+            Heard::Office(office) => self.offices.push((office.clone(), *diff)),
         }
     }
 

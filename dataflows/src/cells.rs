@@ -134,6 +134,11 @@ impl Cells {
         within.map(|cell| (cell.at().0, cell.at().1, cell.detail()))
     }
 
+    /// The last day there is.
+    pub fn last_day(&self) -> Option<Day> {
+        self.0.last().map(|cell| cell.at().0)
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.0.len()

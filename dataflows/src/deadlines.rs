@@ -149,12 +149,12 @@ impl Runs {
 }
 
 impl Keeper<Heard, isize, Row, isize> for Clocks {
-    fn take(&mut self, _: Epoch, heard: Heard, diff: isize, _: &mut Output<Row, isize>) {
+    fn take(&mut self, _: Epoch, heard: &mut Heard, diff: &isize, _: &mut Output<Row, isize>) {
         let Brought { hour, moved, clocks } = &mut self.brought;
-        match heard {
-            Heard::Clock(clock) => clocks.push((clock, diff)),
-            Heard::Zone(unit, zone) => moved.push(((unit, zone), diff)),
-            Heard::Hour(told) if diff > 0 => *hour = (*hour).max(Some(told)),
+        match *heard {
+            Heard::Clock(clock) => clocks.push((clock, *diff)),
+            Heard::Zone(unit, zone) => moved.push(((unit, zone), *diff)),
+            Heard::Hour(told) if *diff > 0 => *hour = (*hour).max(Some(told)),
             Heard::Hour(_) => {}
         }
     }
@@ -188,7 +188,8 @@ impl Clocks {
         epoch: Epoch,
         output: &mut Output<Row, isize>,
     ) {
-        let key = |((_, key, _), _): &(Held, isize)| *key;
+        // In the order of rows, which is what they are brought into.
+        let key = |((_, key, _), _): &(Held, isize)| (key & 1, *key);
         clocks.sort_unstable_by_key(key);
         for changes in clocks.chunk_by_mut(|one, other| key(one) == key(other)) {
             let left = consolidate_slice(changes);

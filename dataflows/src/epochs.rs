@@ -104,8 +104,9 @@ pub trait Keeper<D, R, D2, R2> {
     /// far away, this may look up all of them at once: a processor waits for many as long as for one.
     fn foresee(&self, _: &[(D, Epoch, R)]) {}
 
-    /// Some of what an epoch brings; every epoch before it is closed.
-    fn take(&mut self, epoch: Epoch, update: D, diff: R, output: &mut Output<D2, R2>);
+    /// Some of what an epoch brings; every epoch before it is closed. Read where it lies: what is copied here
+    /// and looked at there is waited for twice.
+    fn take(&mut self, epoch: Epoch, update: &mut D, diff: &R, output: &mut Output<D2, R2>);
 
     /// The epoch, which brought something, is closed.
     fn close(&mut self, epoch: Epoch, output: &mut Output<D2, R2>);
@@ -164,7 +165,8 @@ where
             input.for_each(|stamp, updates| {
                 keeper.foresee(updates);
                 let mut current: Option<Epoch> = None;
-                for (data, epoch, diff) in updates.drain(..) {
+                for (data, epoch, diff) in updates.iter_mut() {
+                    let epoch = *epoch;
                     if current != Some(epoch) {
                         if let Some((rights, _)) = current.and_then(|epoch| open.get(&epoch)) {
                             results.pass_on(rights, &mut ports);
@@ -179,9 +181,10 @@ where
                     if current.is_some() {
                         keeper.take(epoch, data, diff, &mut results);
                     } else if let Some((_, waiting)) = open.get_mut(&epoch) {
-                        waiting.push((data, diff));
+                        waiting.push((data.clone(), diff.clone()));
                     }
                 }
+                updates.clear();
                 if let Some((rights, _)) = current.and_then(|epoch| open.get(&epoch)) {
                     results.pass_on(rights, &mut ports);
                 }
@@ -192,8 +195,8 @@ where
                     break;
                 }
                 let (rights, waiting) = entry.get_mut();
-                for (data, diff) in std::mem::take(waiting) {
-                    keeper.take(epoch, data, diff, &mut results);
+                for (mut data, diff) in std::mem::take(waiting) {
+                    keeper.take(epoch, &mut data, &diff, &mut results);
                 }
                 let is_open = frontier.less_equal(&epoch);
                 if !is_open {
@@ -235,10 +238,12 @@ struct Gathered<D, R, L> {
 
 impl<D, R, D2, R2, L> Keeper<D, R, D2, R2> for Gathered<D, R, L>
 where
+    D: Clone,
+    R: Clone,
     L: FnMut(Epoch, Vec<(D, R)>, &mut Output<D2, R2>),
 {
-    fn take(&mut self, _: Epoch, update: D, diff: R, _: &mut Output<D2, R2>) {
-        self.updates.push((update, diff));
+    fn take(&mut self, _: Epoch, update: &mut D, diff: &R, _: &mut Output<D2, R2>) {
+        self.updates.push((update.clone(), diff.clone()));
     }
 
     fn close(&mut self, epoch: Epoch, output: &mut Output<D2, R2>) {
@@ -281,10 +286,10 @@ where
     D: PartialEq,
     F: Fn(&K, &R) -> [Option<D>; N],
 {
-    fn take(&mut self, _: Epoch, key: K, change: R, _: &mut Output<D, isize>) {
+    fn take(&mut self, _: Epoch, key: &mut K, change: &R, _: &mut Output<D, isize>) {
         let sum = self.sums.entry(key.clone()).or_default();
-        self.before.entry(key).or_insert_with(|| sum.clone());
-        sum.plus_equals(&change);
+        self.before.entry(key.clone()).or_insert_with(|| sum.clone());
+        sum.plus_equals(change);
     }
 
     fn close(&mut self, epoch: Epoch, output: &mut Output<D, isize>) {

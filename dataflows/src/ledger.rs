@@ -194,10 +194,10 @@ fn last_day(messages: &[Message]) -> i64 {
 }
 
 /// Adds a message to those of its record; false if it is a copy of one that is there.
-pub fn add(messages: &mut Vec<Message>, message: Message) -> bool {
-    let place = messages.binary_search(&message);
+pub fn add(messages: &mut Vec<Message>, message: &Message) -> bool {
+    let place = messages.binary_search(message);
     if let Err(place) = place {
-        messages.insert(place, message);
+        messages.insert(place, *message);
     }
     place.is_err()
 }
@@ -303,7 +303,7 @@ mod tests {
         let mut held = Vec::new();
         assert!(!ledger.messages(7, &mut held), "closed before");
         assert!(ledger.messages(1, &mut held) && held.is_empty(), "open");
-        assert!(add(&mut held, at(10)) && add(&mut held, at(5)) && !add(&mut held, at(10)));
+        assert!(add(&mut held, &at(10)) && add(&mut held, &at(5)) && !add(&mut held, &at(10)));
         ledger.keep(1, &held);
         ledger.keep(2, &[at(9)]);
         assert!(ledger.messages(1, &mut held) && held == [at(5), at(10)]);
@@ -333,9 +333,9 @@ mod tests {
                 let message = at(at_day * DAY_MICROS + next(86_400_000_000).cast_signed());
                 let record = next(400);
                 if ledger.messages(record, &mut held) {
-                    add(&mut held, message);
+                    add(&mut held, &message);
                     ledger.keep(record, &held);
-                    add(all.entry(record).or_default(), message);
+                    add(all.entry(record).or_default(), &message);
                 }
             }
             // At midnights, but for some within a day, and days without a cut.

@@ -130,6 +130,9 @@ pub fn places<'s>(
     Findings::of(in_parts(heard, "Places", following, Found::part), known)
 }
 
+/// The places of so many ratings are fetched from memory together.
+const FORESEEN: usize = 256;
+
 /// What an epoch brings, until it is closed.
 #[derive(Default)]
 struct Brought {
@@ -148,18 +151,21 @@ struct Following {
 }
 
 impl Keeper<Heard, isize, Found, isize> for Following {
-    fn take(&mut self, _: Epoch, heard: Heard, diff: isize, _: &mut Output<Found, isize>) {
+    fn take(&mut self, _: Epoch, heard: &mut Heard, diff: &isize, _: &mut Output<Found, isize>) {
+        let diff = *diff;
         let Brought { settled, rated, facts, reference, others } = &mut self.brought;
         match heard {
-            Heard::Settled(place, of_place) => settled.push((place, of_place)),
-            Heard::Rated(place, day, ratings) => rated.push((place, day, ratings, diff)),
-            Heard::Fact(unit) => *facts.entry(unit).or_default() += diff,
-            Heard::Twice(..) | Heard::Negative(..) | Heard::Lost(..) => others.push((heard, diff)),
+            Heard::Settled(place, of_place) => settled.push((*place, std::mem::take(of_place))),
+            Heard::Rated(place, day, ratings) => rated.push((*place, *day, *ratings, diff)),
+            Heard::Fact(unit) => *facts.entry(*unit).or_default() += diff,
+            Heard::Twice(..) | Heard::Negative(..) | Heard::Lost(..) => {
+                others.push((heard.clone(), diff));
+            }
             Heard::Standing(..)
             | Heard::Service(..)
             | Heard::Span(..)
             | Heard::Tenure(_)
-            | Heard::Today(_) => reference.push((heard, diff)),
+            | Heard::Today(_) => reference.push((heard.clone(), diff)),
         }
     }
 
@@ -295,7 +301,14 @@ impl Places {
             (place.unit, place.mfc, ratings.electronic())
         };
         rated.sort_unstable_by_key(|rating| (unit(rating), rating.0.service, rating.1));
+        let (mut begun, mut foreseen) = (0, 0);
         for of_unit in rated.chunk_by(|one, other| unit(one) == unit(other)) {
+            begun += of_unit.len();
+            if begun > foreseen {
+                let next = rated.len().min(begun + FORESEEN);
+                self.foresee(&rated[foreseen..next]);
+                foreseen = next;
+            }
             self.rate(of_unit, &mut changes);
         }
         for (unit, facts) in drain(facts) {
@@ -332,6 +345,18 @@ impl Places {
             self.naming.entry(id).or_default().push(number);
         }
         number
+    }
+
+    /// Fetches from memory what ratings will be added to: first the numbers of their places, then these, then
+    /// their last cells, so that no step has to wait for the one before it.
+    fn foresee(&self, ratings: &[(Place, Day, Ratings, isize)]) {
+        let places = ratings.chunk_by(|one, other| one.0 == other.0).map(|of_place| of_place[0].0);
+        let numbers: Vec<usize> =
+            places.filter_map(|place| self.known.get(&place).copied()).collect();
+        let sizes = numbers.iter().map(|number| self.places[*number].rated.cells.len());
+        std::hint::black_box(sizes.sum::<usize>());
+        let days = numbers.iter().filter_map(|number| self.places[*number].rated.cells.last_day());
+        std::hint::black_box(days.max());
     }
 
     /// Ratings of one side at places of one unit and МФЦ, by service and day.

@@ -70,13 +70,13 @@ impl Keeper<(Sheet, Id), Spread, Row, isize> for Months {
     fn take(
         &mut self,
         _: Epoch,
-        (sheet, id): (Sheet, Id),
-        change: Spread,
+        &mut (sheet, id): &mut (Sheet, Id),
+        change: &Spread,
         _: &mut Output<Row, isize>,
     ) {
         let sum = self.sheets.entry(sheet).or_default().sums.entry(id).or_default();
         self.before.entry((sheet, id)).or_insert(*sum);
-        sum.plus_equals(&change);
+        sum.plus_equals(change);
     }
 
     fn close(&mut self, epoch: Epoch, output: &mut Output<Row, isize>) {

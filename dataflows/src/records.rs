@@ -278,15 +278,15 @@ impl Keeper<Heard, isize, Outcome, isize> for Judge {
     fn take(
         &mut self,
         epoch: Epoch,
-        heard: Heard,
-        diff: isize,
+        heard: &mut Heard,
+        diff: &isize,
         output: &mut Output<Outcome, isize>,
     ) {
         match heard {
-            Heard::Message(record, message) => self.judge(record, message, epoch, output),
-            Heard::Received(received) => self.horizon.see(received),
-            Heard::Hour(hour) if diff > 0 => {
-                self.horizon.strike(hour);
+            Heard::Message(record, message) => self.judge(*record, message, epoch, output),
+            Heard::Received(received) => self.horizon.see(*received),
+            Heard::Hour(hour) if *diff > 0 => {
+                self.horizon.strike(*hour);
                 self.struck = true;
             }
             Heard::Hour(_) => {}
@@ -323,14 +323,14 @@ impl Judge {
     fn judge(
         &mut self,
         record: Record,
-        message: Message,
+        message: &Message,
         epoch: Epoch,
         output: &mut Output<Outcome, isize>,
     ) {
         if self.at_hand != Some(record) {
             self.leave(epoch, output);
             if !self.ledger.messages(record, &mut self.held) {
-                let outcome = closed(&message);
+                let outcome = closed(message);
                 self.accepted += isize::from(outcome != Outcome::Late);
                 output.push((outcome, epoch, 1));
                 return;
@@ -339,7 +339,7 @@ impl Judge {
             outcomes(record, &self.held, &self.switches, &mut self.before);
             self.at_hand = Some(record);
         }
-        let rating = isize::from(is_rating(&message));
+        let rating = isize::from(is_rating(message));
         self.accepted += rating;
         let is_new = ledger::add(&mut self.held, message);
         self.changed |= is_new;

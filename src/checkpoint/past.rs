@@ -117,7 +117,7 @@ impl Past {
             let is_open = past.ledger.messages(record, &mut past.held);
             assert!(is_open, "open records are not closed");
             for message in messages {
-                ledger::add(&mut past.held, message);
+                ledger::add(&mut past.held, &message);
             }
             past.ledger.keep(record, &past.held);
         }
@@ -166,7 +166,7 @@ impl Past {
             if outcome != Outcome::Late {
                 self.settled.add(Outcome::Accepted);
             }
-        } else if ledger::add(&mut self.held, message) {
+        } else if ledger::add(&mut self.held, &message) {
             // What stands in the ledger is counted when it is put in again, or retires.
             self.ledger.keep(record, &self.held);
         } else if is_rating(&message) {
