@@ -334,12 +334,14 @@ fn write_view(path: &Path, rows: &[Row]) -> std::io::Result<()> {
         let of_core = |core| {
             let (give, texts) = mpsc::sync_channel(2);
             scope.spawn(move || {
+                let mut room = 0;
                 for rows in rows.chunks(ROWS_A_TEXT).skip(core).step_by(cores) {
-                    let mut text = Vec::new();
+                    let mut text = Vec::with_capacity(room);
                     for row in rows {
                         write_row(row, &mut text);
                         text.push(b'\n');
                     }
+                    room = text.capacity();
                     if give.send(text).is_err() {
                         return;
                     }

@@ -167,6 +167,10 @@ pub struct Zone(pub Vec<(i64, i32)>);
 impl Zone {
     /// The offset in force at a moment, minutes east of UTC.
     pub fn offset_minutes(&self, micros: i64) -> i32 {
+        // Nearly always it is the last one.
+        if let Some(&(_, offset)) = self.0.last().filter(|(from, _)| *from <= micros) {
+            return offset;
+        }
         let after = self.0.partition_point(|&(from, _)| from <= micros);
         self.0.get(after.saturating_sub(1)).map_or(0, |&(_, offset)| offset)
     }

@@ -297,10 +297,17 @@ impl Places {
             self.correct(std::mem::take(reference), &mut changes);
         }
         self.settle(std::mem::take(settled), &mut changes);
+        // As few numbers as say it: they are compared some twenty times.
         let unit = |(place, _, ratings, _): &(Place, Day, Ratings, isize)| {
-            (place.unit, place.mfc, ratings.electronic())
+            let mfc = place.mfc.map_or(0, Id::number);
+            let unit = u64::from(place.unit.number()) << 32 | u64::from(mfc);
+            (unit, ratings.electronic())
         };
-        rated.sort_unstable_by_key(|rating| (unit(rating), rating.0.service, rating.1));
+        rated.sort_unstable_by_key(|rating| {
+            let (unit, electronic) = unit(rating);
+            let service = u64::from(electronic) << 32 | u64::from(rating.0.service.number());
+            (unit, service, rating.1)
+        });
         let (mut begun, mut foreseen) = (0, 0);
         for of_unit in rated.chunk_by(|one, other| unit(one) == unit(other)) {
             begun += of_unit.len();
