@@ -36,7 +36,7 @@ struct Pieces<D, R> {
 }
 
 /// So many updates are a piece.
-const PIECE: usize = 1 << 10;
+const PIECE: usize = 1 << 7;
 
 type Builder<D, R> = CapacityContainerBuilder<Vec<(D, Epoch, R)>>;
 
