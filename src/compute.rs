@@ -29,8 +29,10 @@ use crate::world;
 const PIECE_BYTES: usize = 1 << 20;
 /// About as long is the line of an event.
 const LINE_BYTES: usize = 128;
-/// About as long are the lines of all events of a record: there is room for so many from the beginning.
+/// About as long are the lines of all events of a record: there is room for so many from the beginning, …
 const RECORD_BYTES: usize = 256;
+/// … or for so many.
+const RECORDS: usize = 1 << 26;
 /// So many pieces are one epoch: large enough to sum before passing on, small enough for memory.
 const PIECES_PER_EPOCH: usize = 128;
 /// So many rows are written at a time.
@@ -139,7 +141,7 @@ pub fn compute(
     let bar = progress_bar(input, progress);
     let hour = world::hour_of(as_of, &world::world());
     let bytes: u64 = input.iter().filter_map(|path| path.metadata().ok()).map(|m| m.len()).sum();
-    let records = bytes as usize / RECORD_BYTES / workers;
+    let records = (bytes as usize / RECORD_BYTES).min(RECORDS) / workers;
     let base = Base { hour: Some(hour), open: records, ..Base::default() };
     let (mut feed, results) = engine::start(workers, rules, base);
     let collector = thread::spawn(move || collect(results));

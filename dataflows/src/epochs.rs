@@ -1,6 +1,7 @@
 //! The shape of time: collections over [`Epoch`]s, and one way to write an operator with state of
-//! its own, [`as_it_comes`]. Those of records and places, which see every event, are [`Keeper`]s; others
-//! that say what differential's do not (draws, clocks) are [`per_epoch`] with a closure.
+//! its own, [`as_it_comes`], or [`in_parts`] where what it says has several readers. Those of records,
+//! places, periods and clocks are [`Keeper`]s; others that say what differential's do not (upserts,
+//! draws) are [`per_epoch`] with a closure.
 //! What is summed by key on the way to a row is in [`sums`]: a total that changes in every epoch is a
 //! number in a table there, where an arrangement would keep a batch of them an epoch and merge it for ever.
 
@@ -35,7 +36,7 @@ struct Pieces<D, R> {
     last: Vec<(D, Epoch, R)>,
 }
 
-/// So many updates are a piece.
+/// So many updates are a piece: about as large as timely's own.
 const PIECE: usize = 1 << 7;
 
 type Builder<D, R> = CapacityContainerBuilder<Vec<(D, Epoch, R)>>;
