@@ -298,3 +298,32 @@ impl Clocks {
         Some(Clock { kind, record: key >> 1, unit, due, done: run.done() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Many begin, some end, one begins again: those that run are there once, in their order.
+    #[test]
+    fn clocks_that_ended_are_gone_when_asked_for() {
+        let run = |done| Run { started: 7, done };
+        let mut runs = Runs::default();
+        for key in (0..500_u64).rev() {
+            runs.began.push((key, run(NOT_DONE)));
+        }
+        for key in (0..500).filter(|key| key % 3 == 0) {
+            runs.end(key, run(NOT_DONE));
+            runs.began.push((key, run(9)));
+        }
+        for key in (0..500).filter(|key| key % 6 == 0) {
+            runs.end(key, run(9));
+        }
+        runs.began.push((6, run(9)));
+        let left: Vec<(ClockKey, Run)> = (0..500)
+            .filter(|key| key % 6 != 0 || *key == 6)
+            .map(|key| (key, run(if key % 3 == 0 { 9 } else { NOT_DONE })))
+            .collect();
+        assert_eq!(runs.settle(), left);
+        assert!(runs.ended.is_empty());
+    }
+}
