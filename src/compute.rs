@@ -138,9 +138,9 @@ pub fn compute(
         .iter()
         .map(|path| Lines::open(path, PIECE_BYTES, &read))
         .collect::<Result<Vec<_>, _>>()?;
-    let bar = progress_bar(input, progress);
     let hour = world::hour_of(as_of, &world::world());
     let bytes: u64 = input.iter().filter_map(|path| path.metadata().ok()).map(|m| m.len()).sum();
+    let bar = progress_bar(bytes, progress);
     let records = (bytes as usize / RECORD_BYTES).min(RECORDS) / workers;
     let base = Base { hour: Some(hour), open: records, ..Base::default() };
     let (mut feed, results) = engine::start(workers, rules, base);
@@ -275,13 +275,12 @@ impl Gathered {
     }
 }
 
-fn progress_bar(input: &[PathBuf], shown: bool) -> ProgressBar {
+fn progress_bar(bytes: u64, shown: bool) -> ProgressBar {
     if !shown {
         return ProgressBar::hidden();
     }
-    let sizes = input.iter().filter_map(|path| path.metadata().ok()).map(|meta| meta.len());
     let style = "{bar:40} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} {msg}";
-    let bar = ProgressBar::new(sizes.sum());
+    let bar = ProgressBar::new(bytes);
     bar.set_style(ProgressStyle::with_template(style).expect("the template is right"));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar

@@ -193,13 +193,13 @@ impl Clocks {
         clocks.sort_unstable_by_key(key);
         for changes in clocks.chunk_by_mut(|one, other| key(one) == key(other)) {
             let left = consolidate_slice(changes);
-            for &((unit, key, run), _) in changes[..left].iter().filter(|(_, diff)| *diff < 0) {
+            for &(clock @ (unit, key, run), _) in changes[..left].iter().filter(|c| c.1 < 0) {
                 self.runs.entry(unit).or_default().end(key, run);
-                self.hide(unit, key, run, epoch, output);
+                self.tell(clock, -1, epoch, output);
             }
-            for &((unit, key, run), _) in changes[..left].iter().filter(|(_, diff)| *diff > 0) {
+            for &(clock @ (unit, key, run), _) in changes[..left].iter().filter(|c| c.1 > 0) {
                 self.runs.entry(unit).or_default().began.push((key, run));
-                self.show(unit, key, run, epoch, output);
+                self.tell(clock, 1, epoch, output);
             }
         }
     }
@@ -228,8 +228,8 @@ impl Clocks {
             let runs = self.runs.get_mut(&Some(unit)).map(Runs::settle).into_iter().flatten();
             clocks.extend(runs.map(|(key, run)| (Some(unit), *key, *run)));
         }
-        for &(unit, key, run) in &clocks {
-            self.hide(unit, key, run, epoch, output);
+        for &clock in &clocks {
+            self.tell(clock, -1, epoch, output);
         }
         for &((unit, zone), diff) in moved {
             if diff < 0 && self.zones.get(&unit) == Some(&zone) {
@@ -239,47 +239,34 @@ impl Clocks {
         for &((unit, zone), _) in moved.iter().filter(|(_, diff)| *diff > 0) {
             self.zones.insert(unit, zone);
         }
-        for (unit, key, run) in clocks {
-            self.show(unit, key, run, epoch, output);
+        for clock in clocks {
+            self.tell(clock, 1, epoch, output);
         }
     }
 
-    /// Puts out a clock's row, and waits for the hour it runs out.
-    fn show(
+    /// A clock's row comes, and waits for the hour it runs out (1), or goes (-1).
+    fn tell(
         &mut self,
-        unit: Option<Id>,
-        key: ClockKey,
-        run: Run,
+        (unit, key, run): Held,
+        diff: isize,
         epoch: Epoch,
         output: &mut Output<Row, isize>,
     ) {
         let Some(clock) = self.clock(unit, key, run) else { return };
         let state = clock.state(self.now);
-        output.push((clock.row(state), epoch, 1));
-        if state == DeadlineState::Open {
-            self.open.entry(clock.due.micros()).or_default().insert(key, (unit, run));
+        output.push((clock.row(state), epoch, diff));
+        if state != DeadlineState::Open {
+            return;
         }
-    }
-
-    /// Takes them back.
-    fn hide(
-        &mut self,
-        unit: Option<Id>,
-        key: ClockKey,
-        run: Run,
-        epoch: Epoch,
-        output: &mut Output<Row, isize>,
-    ) {
-        let Some(clock) = self.clock(unit, key, run) else { return };
-        let state = clock.state(self.now);
-        output.push((clock.row(state), epoch, -1));
-        if state == DeadlineState::Open
-            && let btree_map::Entry::Occupied(mut open) = self.open.entry(clock.due.micros())
-        {
-            open.get_mut().remove(&key);
-            if open.get().is_empty() {
-                open.remove();
+        match self.open.entry(clock.due.micros()) {
+            due if diff > 0 => _ = due.or_default().insert(key, (unit, run)),
+            btree_map::Entry::Occupied(mut due) => {
+                due.get_mut().remove(&key);
+                if due.get().is_empty() {
+                    due.remove();
+                }
             }
+            btree_map::Entry::Vacant(_) => {}
         }
     }
 

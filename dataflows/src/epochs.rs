@@ -105,8 +105,8 @@ pub trait Keeper<D, R, D2, R2> {
     /// far away, this may look up all of them at once: a processor waits for many as long as for one.
     fn foresee(&self, _: &[(D, Epoch, R)]) {}
 
-    /// Some of what an epoch brings; every epoch before it is closed. Read where it lies: what is copied here
-    /// and looked at there is waited for twice.
+    /// Some of what an epoch brings; every epoch before it is closed. It is read where it lies: what
+    /// has just been copied is not there to be read before all that was written earlier is.
     fn take(&mut self, epoch: Epoch, update: &mut D, diff: &R, output: &mut Output<D2, R2>);
 
     /// The epoch, which brought something, is closed.
