@@ -25,3 +25,5 @@ mod cases;
 mod clients;
 #[path = "common/histories.rs"]
 mod histories;
+#[path = "common/ports.rs"]
+mod ports;

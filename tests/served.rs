@@ -13,3 +13,5 @@ mod served {
     pub mod unsteady;
     pub mod wrongs;
 }
+#[path = "common/ports.rs"]
+mod ports;

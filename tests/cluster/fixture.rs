@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::ports::free_port;
+
 /// What is waited for comes sooner, or the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -47,11 +49,6 @@ pub struct Node {
     listen: String,
     /// The network namespace it runs in, if it is not ours.
     namespace: Option<String>,
-}
-
-pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("bound").port()
 }
 
 pub fn program() -> Command {

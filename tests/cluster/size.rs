@@ -1,6 +1,7 @@
 //! The number of nodes changes between two starts.
 
-use super::fixture::{Cluster, WORLD, free_port, rating};
+use super::fixture::{Cluster, WORLD, rating};
+use crate::ports::free_port;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_figures_from_more_nodes_and_from_fewer() {

@@ -21,6 +21,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{EPOCH_MS, sample};
+use crate::ports::free_port;
 
 /// A condition on a row's order.
 type Condition = fn(u32) -> bool;
@@ -217,10 +218,7 @@ fn unsteady_readers_of_an_unsteady_node_hold_what_is_true() {
     println!("seed {seed}");
     let panics = panics();
     let directory = tempfile::tempdir().expect("a directory");
-    let port = {
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        socket.local_addr().expect("bound").port()
-    };
+    let port = free_port();
     let shared = Arc::new(Shared::default());
     let readers = Runtime::new().expect("threads");
     let tasks: Vec<_> = (0..READERS)

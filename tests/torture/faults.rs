@@ -11,7 +11,8 @@ use otklik::clock;
 use otklik::event::Event;
 use otklik::log::{Options, Writer};
 
-use super::node::{Node, free_port};
+use super::node::Node;
+use super::ports::free_port;
 use super::{Entries, entry, logged};
 
 /// Batches of a life.

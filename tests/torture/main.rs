@@ -11,6 +11,8 @@
 mod clients;
 mod faults;
 mod node;
+#[path = "../common/ports.rs"]
+mod ports;
 #[path = "../common/shim.rs"]
 mod shim;
 mod steps;
@@ -24,9 +26,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clients::{Held, Sending, name, subscribe};
-use node::{Node, free_port, program};
+use node::{Node, program};
 use otklik::event::Event;
 use otklik::log::{FrameBuilder, Whole};
+use ports::free_port;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
