@@ -79,7 +79,7 @@ fn main() -> anyhow::Result<()> {
         let ratings: Vec<String> = (0..SERVICES).map(|number| rating(day, number)).collect();
         node.enter(ratings.iter().map(String::as_str))?;
     }
-    node.feed.tell(world::hour_of(Day::new(2019, 1, 1).context("a date")?, &world::world()));
+    node.feed.tell(world::hour_of(Day::new(2019, 1, 1).context("a date")?, world::world()));
     node.close();
     println!(
         "{events} events and {} of the large unit in {:.1} s; {workers} workers\n",

@@ -113,7 +113,7 @@ fn main() -> anyhow::Result<()> {
         let (index, peers) = (worker.index(), worker.peers());
         let (switches, world) = (world::switches(&Rules::default()), world::world());
         let (mut feed, probe) = worker.dataflow(|scope| {
-            let (feed, rows, _) = graph::build(scope, &switches, &world, &Base::default());
+            let (feed, rows, _) = graph::build(scope, &switches, world, &Base::default());
             (feed, rows.inner.probe().0)
         });
         for (epoch, events) in (1..).zip(inputs.iter()) {

@@ -12,7 +12,7 @@ use otklik::generate::{Params, generate};
 use otklik::log::FrameBuilder;
 use otklik::rules::Rules;
 use otklik::views::row_json::write_row;
-use otklik::{compute, world};
+use otklik::{gather, world};
 
 const EVENTS: u64 = 100_000;
 
@@ -30,9 +30,9 @@ fn lines(text: &[u8]) -> Vec<&[u8]> {
 }
 
 /// The views of the data, through the whole dataflow, as one epoch.
-fn dataflow(reference: &[u8], events: &[u8], workers: usize) -> Vec<dataflows::views::Row> {
+fn dataflow(reference: &[u8], events: &[u8], workers: usize) -> gather::ByView {
     let (mut feed, results) = engine::start(workers, &Rules::default(), Base::default());
-    let collector = std::thread::spawn(move || compute::collect(results));
+    let collector = std::thread::spawn(move || gather::collect(results));
     let mut sequence = 0;
     for text in [reference, events] {
         let event = |line| Event::parse(line).expect("generated events are valid");
@@ -42,7 +42,7 @@ fn dataflow(reference: &[u8], events: &[u8], workers: usize) -> Vec<dataflows::v
         feed.batch(turn, Batch::Inputs(inputs));
     }
     let as_of = Day::new(2019, 1, 1).expect("the first of January");
-    feed.tell(world::hour_of(as_of, &world::world()));
+    feed.tell(world::hour_of(as_of, world::world()));
     feed.close(1);
     drop(feed);
     collector.join().expect("a panic ends the process")
@@ -74,13 +74,13 @@ fn stages(criterion: &mut Criterion) {
         });
     });
     group.bench_function("dataflow, 1 worker, parsing included", |bench| {
-        bench.iter(|| dataflow(&reference, &events, 1).len());
+        bench.iter(|| dataflow(&reference, &events, 1).iter().count());
     });
     group.finish();
 
     let rows = dataflow(&reference, &events, 1);
     let mut group = criterion.benchmark_group("rows");
-    group.throughput(Throughput::Elements(rows.len() as u64)).sample_size(10);
+    group.throughput(Throughput::Elements(rows.iter().count() as u64)).sample_size(10);
     group.bench_function("as JSON", |bench| {
         let mut out = Vec::new();
         bench.iter(|| {

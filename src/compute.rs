@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::iter::repeat_n;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,13 +12,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use dataflows::calendar::Day;
-use dataflows::domain::{Epoch, Turn};
+use dataflows::domain::Turn;
 use dataflows::graph::Base;
 use dataflows::views::{Row, View};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::engine::{self, Batch, Results};
+use crate::engine::{self, Batch};
 use crate::event::{Event, Refusal, parse_day};
+use crate::gather::{ByView, collect};
 use crate::lines::{Lines, LinesError};
 use crate::rules::{Attribution, Integral, Rules};
 use crate::views::row_json::write_row;
@@ -113,8 +113,8 @@ pub fn run(args: &ComputeArgs) -> anyhow::Result<()> {
 
 /// What files of events come to.
 pub struct Computed {
-    /// The rows of all views, in their order.
-    pub rows: Vec<Row>,
+    /// The rows of all views, each in their order.
+    pub rows: ByView,
     /// Lines read.
     pub lines: u64,
     /// `(file, line from 1, why)` of the lines that are no events.
@@ -138,7 +138,7 @@ pub fn compute(
         .iter()
         .map(|path| Lines::open(path, PIECE_BYTES, &read))
         .collect::<Result<Vec<_>, _>>()?;
-    let hour = world::hour_of(as_of, &world::world());
+    let hour = world::hour_of(as_of, world::world());
     let bytes: u64 = input.iter().filter_map(|path| path.metadata().ok()).map(|m| m.len()).sum();
     let bar = progress_bar(bytes, progress);
     let records = (bytes as usize / RECORD_BYTES).min(RECORDS) / workers;
@@ -199,82 +199,6 @@ fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The rows that are there when all is computed, in their order.
-pub fn collect(results: Results) -> Vec<Row> {
-    let mut rows = Gathered::default();
-    results.for_all(|changes| rows.take(changes));
-    rows.done()
-}
-
-/// Rows as they come and go, in hardly more memory than those that are there: 32 bytes each, and
-/// 40 for each change that waits.
-#[derive(Default)]
-struct Gathered {
-    /// Those that were there when changes were last settled, in their order.
-    settled: Vec<Row>,
-    /// What has changed since, in no order, in room that stays: for a quarter as many, so that all that
-    /// is ever moved to make place is some five times the rows.
-    changes: Vec<(Row, isize)>,
-}
-
-/// So many changes may wait in any case.
-const CHANGES: usize = 1 << 19;
-
-impl Gathered {
-    fn take(&mut self, changes: Vec<(Row, Epoch, isize)>) {
-        if self.changes.len() + changes.len() > self.changes.capacity() {
-            self.settle();
-            let room = CHANGES.max(self.settled.len() / 4) + self.changes.len() + changes.len();
-            if room > self.changes.capacity() / 4 * 5 {
-                let waiting = std::mem::replace(&mut self.changes, Vec::with_capacity(room));
-                self.changes.extend(waiting);
-            }
-        }
-        self.changes.extend(changes.into_iter().map(|(row, _, count)| (row, count)));
-    }
-
-    fn settle(&mut self) {
-        let changes = &mut self.changes;
-        // Not unstably: clocks, most of the rows, come in their order.
-        changes.sort_by(|(one, _), (other, _)| one.cmp(other));
-        changes.dedup_by(|(row, count), (before, sum)| {
-            let same = row == before;
-            *sum += if same { *count } else { 0 };
-            same
-        });
-        changes.retain(|(_, count)| *count != 0);
-        // What goes before it has come, as rows of several workers may, waits until then.
-        let mut gone = changes.iter_mut().filter(|(_, count)| *count < 0).peekable();
-        self.settled.retain(|row| {
-            while gone.next_if(|(gone, _)| gone < row).is_some() {}
-            let Some((_, count)) = gone.peek_mut().filter(|(gone, _)| gone == row) else {
-                return true;
-            };
-            *count += 1;
-            if *count == 0 {
-                gone.next();
-            }
-            false
-        });
-        // No room to grow into, which would be as much again; and two runs that are in order are
-        // merged by this sort, in room for the shorter.
-        let come = changes.iter().map(|(_, count)| usize::try_from(*count).unwrap_or(0)).sum();
-        self.settled.reserve_exact(come);
-        let come = changes.extract_if(.., |(_, count)| *count > 0);
-        self.settled.extend(come.flat_map(|(row, count)| repeat_n(row, count as usize)));
-        changes.retain(|(_, count)| *count != 0);
-        self.settled.sort();
-    }
-
-    fn done(mut self) -> Vec<Row> {
-        self.settle();
-        assert!(self.changes.is_empty(), "a row that goes was there: {:?}", self.changes);
-        let twice = self.settled.windows(2).find(|rows| rows[0] == rows[1]);
-        assert!(twice.is_none(), "a row is there once: {twice:?}");
-        self.settled
-    }
-}
-
 fn progress_bar(bytes: u64, shown: bool) -> ProgressBar {
     if !shown {
         return ProgressBar::hidden();
@@ -305,31 +229,48 @@ fn report_refused(input: &[PathBuf], refused: &[(usize, u64, Refusal)]) {
 ///
 /// # Errors
 /// Of the files.
-pub fn write_views(directory: &Path, mut rows: Vec<Row>) -> anyhow::Result<usize> {
-    rows.sort();
-    let mut rest = &mut rows[..];
+pub fn write_views(directory: &Path, rows: ByView) -> anyhow::Result<usize> {
+    let count = rows.iter().count();
     thread::scope(|scope| {
-        let write = |view: View| {
+        let write = |(view, mut rows): (View, Vec<Row>)| {
             let path = directory.join(format!("{}.ndjson", view.name()));
-            let end = rest.partition_point(|row| row.view() <= view);
-            let of_view = rest.split_off_mut(..end).expect("so many are there");
             scope.spawn(move || {
-                // Not by ranks: in `deadlines`, nearly all of the rows, numbers stand in order already.
-                of_view.sort_by_key(Row::key);
-                write_view(&path, of_view)
-                    .with_context(|| format!("cannot write {}", path.display()))
+                if !are_in_order(&rows) {
+                    rows.sort_by_key(Row::key);
+                }
+                write_view(&path, &rows).with_context(|| format!("cannot write {}", path.display()))
             })
         };
-        let written: Vec<_> = View::ALL.into_iter().map(write).collect();
+        let written: Vec<_> = rows.views().map(write).collect();
         written.into_iter().try_for_each(|view| view.join().expect("a panic ends the process"))
     })?;
-    Ok(rows.len())
+    Ok(count)
+}
+
+/// Whether rows are in the order of keys, which all cores see together: `deadlines`, nearly all of the rows,
+/// are, since their keys are numbers.
+fn are_in_order(rows: &[Row]) -> bool {
+    thread::scope(|scope| {
+        let part = rows.len() / cores_for(rows).max(1) + 1;
+        let see = |first| {
+            // With the first of the next part.
+            let rows = &rows[first..rows.len().min(first + part + 1)];
+            scope.spawn(move || rows.is_sorted_by_key(Row::key))
+        };
+        let parts: Vec<_> = (0..rows.len()).step_by(part).map(see).collect();
+        parts.into_iter().all(|part| part.join().expect("a panic ends the process"))
+    })
+}
+
+/// So many cores have something to do with so many rows.
+fn cores_for(rows: &[Row]) -> usize {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    cores.min(rows.len().div_ceil(ROWS_A_TEXT))
 }
 
 /// Writes rows to a file. The cores make their texts by turns.
 fn write_view(path: &Path, rows: &[Row]) -> std::io::Result<()> {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let cores = cores.min(rows.len().div_ceil(ROWS_A_TEXT));
+    let cores = cores_for(rows);
     let mut file = File::create(path)?;
     thread::scope(|scope| {
         let of_core = |core| {
@@ -357,51 +298,4 @@ fn write_view(path: &Path, rows: &[Row]) -> std::io::Result<()> {
         }
         file.sync_all()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use dataflows::calendar::Day;
-    use dataflows::id::Id;
-
-    use super::*;
-
-    /// Epoch after epoch of rows that come, change and go, settled now and then.
-    #[test]
-    fn rows_are_gathered() {
-        let (mut gathered, mut late) = (Gathered::default(), Vec::new());
-        let (mut rows, mut random) = (BTreeMap::new(), 7_u64);
-        let mut next = |below: u64| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (random >> 33) % below
-        };
-        let row = |record, order| {
-            let unit = Id::of("a");
-            Row::SurveySample { unit, day: Day(0), record, order }
-        };
-        for epoch in 0..100_u32 {
-            let mut changes = Vec::new();
-            for _ in 0..next(3000) {
-                let record = next(100_000);
-                let before =
-                    if next(3) == 0 { rows.remove(&record) } else { rows.insert(record, epoch) };
-                changes.extend(before.map(|order| (row(record, order), 1, -1)));
-                changes.extend(rows.get(&record).map(|order| (row(record, *order), 1, 1)));
-            }
-            // Some late, so that what goes may come first.
-            let later = changes.split_off(changes.len() - changes.len() / 3);
-            gathered.take(std::mem::replace(&mut late, later));
-            gathered.take(changes);
-            if next(10) == 0 {
-                gathered.settle();
-            }
-        }
-        gathered.take(late);
-        let expected: Vec<Row> = rows.iter().map(|(record, order)| row(*record, *order)).collect();
-        let gathered = gathered.done();
-        assert!(expected.len() > 10_000 && gathered == expected);
-        assert!(gathered.capacity() < 2 * expected.len(), "no room is kept to grow into");
-    }
 }

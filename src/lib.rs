@@ -27,6 +27,7 @@ pub mod world;
 
 pub mod ask;
 pub mod engine;
+pub mod gather;
 pub mod views;
 
 pub mod compute;

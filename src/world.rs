@@ -2,6 +2,8 @@
 //!
 //! Everything here is data of the program's version: two builds of one version agree on it.
 
+use std::sync::LazyLock;
+
 use dataflows::calendar::{Day, Hour, WorkingDays, Zone};
 use dataflows::world::{Attribution, Integral, Switches, World, ZoneIndex};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -33,7 +35,12 @@ const DECREED: [(Civil, Civil); 7] = [
 ];
 
 /// The embedded regions, zones and calendar.
-pub fn world() -> World {
+pub fn world() -> &'static World {
+    static WORLD: LazyLock<World> = LazyLock::new(embedded);
+    &WORLD
+}
+
+fn embedded() -> World {
     let mut names = vec![MOSCOW.to_owned()];
     let mut subjects = Vec::new();
     for region in Regions::embedded().iter() {

@@ -11,27 +11,28 @@ use dataflows::domain::Turn;
 use dataflows::graph::Base;
 use dataflows::views::{Key, Row, View};
 use histories::History;
-use otklik::compute::{collect, compute, write_views};
+use otklik::compute::{compute, write_views};
 use otklik::engine::{self, Batch};
 use otklik::event::Event;
+use otklik::gather::{ByView, collect};
 use otklik::generate::{Params, generate};
 use otklik::rules::Rules;
 use otklik::views::row_json::write_row;
 use otklik::world;
 
-fn computed(text: &str, as_of: Day, rules: &Rules) -> Vec<Row> {
+fn computed(text: &str, as_of: Day, rules: &Rules) -> ByView {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), text).expect("writes");
     compute(&[file.path().to_owned()], as_of, 2, rules, false).expect("computes").rows
 }
 
-fn told_at_the_end(text: &str, as_of: Day, rules: &Rules) -> Vec<Row> {
+fn told_at_the_end(text: &str, as_of: Day, rules: &Rules) -> ByView {
     let (mut feed, results) = engine::start(2, rules, Base::default());
     let collector = std::thread::spawn(move || collect(results));
     let event = |line: &str| Event::parse(line.as_bytes()).expect("valid").input();
     feed.batch(Turn::only(0), Batch::Inputs(text.lines().map(event).collect()));
     feed.close(1);
-    feed.tell(world::hour_of(as_of, &world::world()));
+    feed.tell(world::hour_of(as_of, world::world()));
     feed.close(2);
     drop(feed);
     collector.join().expect("a panic ends the process")
@@ -52,7 +53,7 @@ fn rows_are_those_of_an_hour_told_at_the_end() {
     let (text, as_of) = generated();
     let rules = Rules::default();
     let rows = computed(&text, as_of, &rules);
-    assert!(rows.is_sorted(), "in their order");
+    assert!(rows.clone().views().all(|(_, rows)| rows.is_sorted()), "in their order");
     assert_eq!(rows, told_at_the_end(&text, as_of, &rules));
     let deadlines = rows.iter().filter(|row| row.key().view == View::Deadlines);
     assert!(deadlines.count() > 1000);
@@ -69,9 +70,10 @@ fn rows_are_those_of_an_hour_told_at_the_end() {
 #[test]
 fn files_have_the_rows_of_their_view_in_the_order_of_keys() {
     let (text, as_of) = generated();
-    let mut rows = computed(&text, as_of, &Rules::default());
+    let computed = computed(&text, as_of, &Rules::default());
+    let mut rows: Vec<Row> = computed.iter().cloned().collect();
     let directory = tempfile::tempdir().expect("a directory");
-    assert_eq!(write_views(directory.path(), rows.clone()).expect("writes"), rows.len());
+    assert_eq!(write_views(directory.path(), computed).expect("writes"), rows.len());
     rows.sort_by_key(Row::key);
     for of_view in rows.chunk_by(|one, other| one.key().view == other.key().view) {
         let mut expected = Vec::new();

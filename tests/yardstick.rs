@@ -22,9 +22,9 @@ use otklik::rules::{Attribution, Integral, Rules};
 use otklik::views::row_json::write_row;
 
 /// The views both compute, as lines.
-fn main_views(rows: &[Row]) -> BTreeSet<String> {
+fn main_views<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeSet<String> {
     let views = [View::ManagerPeriods, View::Agencies, View::Territories, View::Units];
-    let of_views = rows.iter().filter(|row| views.contains(&row.key().view));
+    let of_views = rows.filter(|row| views.contains(&row.key().view));
     of_views
         .map(|row| {
             let mut json = row.key().view.name().as_bytes().to_vec();
@@ -42,7 +42,8 @@ fn check(text: &str, as_of: Day, rules: &Rules, name: &str) -> usize {
     for line in text.lines() {
         yardstick.take(Event::parse(line.as_bytes()).expect("valid").input());
     }
-    let (computed, measured) = (main_views(&computed.rows), main_views(&yardstick.rows(as_of)));
+    let (computed, measured) =
+        (main_views(computed.rows.iter()), main_views(yardstick.rows(as_of).iter()));
     let differences: Vec<_> = computed.symmetric_difference(&measured).take(10).collect();
     assert!(differences.is_empty(), "{name}: {differences:#?}");
     measured.len()

@@ -16,7 +16,7 @@ use crate::offices::{Offices, Seat};
 /// All that was read, judged when the reading is over: only then a record is known whole.
 pub struct Yardstick {
     rules: Rules,
-    world: World,
+    world: &'static World,
     offices: Offices,
     messages: Vec<Message>,
     /// `(record, place in messages)`.
@@ -70,7 +70,7 @@ impl Yardstick {
 
     /// The rows of the four views.
     pub fn rows(mut self, as_of: Day) -> Vec<Row> {
-        self.offices.settle(&self.world);
+        self.offices.settle(self.world);
         self.records.sort_unstable();
         let mut sums = Sums::of(&self.offices);
         let mut seats: HashMap<Place, Option<Seat>> = HashMap::new();

@@ -44,7 +44,7 @@ fn main() -> anyhow::Result<()> {
     let read = started.elapsed();
     let rows = yardstick.rows(args.as_of);
     let computed = started.elapsed() - read;
-    let written = write_views(&args.out, rows)?;
+    let written = write_views(&args.out, rows.into_iter().collect())?;
     eprintln!("{written} rows; read in {read:.2?}, computed in {computed:.2?}");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The clocks of offers and reviews (7.4, 9.5): one a fact with a phone number, so the most rows of
 //! all; in one keyed operator, which keeps 16 bytes for each, and of some that have ended.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::collections::{BTreeMap, btree_map};
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::consolidation::{consolidate, consolidate_slice};
@@ -47,7 +47,7 @@ pub fn offers_and_reviews<'s>(
 ) -> Rows<'s, Row> {
     let due = outcomes.flat_map(|outcome| match outcome {
         Outcome::Due(kind, record, unit, from, done) => {
-            let key = record << 1 | u64::from(kind == DeadlineKind::Review);
+            let key = record << 1 | u64::from(kind == DeadlineKind::Sms);
             Some(Heard::Clock((unit, key, Run::new(from, done))))
         }
         _ => None,
@@ -62,7 +62,7 @@ pub fn offers_and_reviews<'s>(
     as_it_comes(heard, "Offers and reviews", Clocks::new(world.clone(), base.hour))
 }
 
-/// A clock by its record, twice that, and one more for a review.
+/// A clock by its record, twice that, and one more for an offer.
 type ClockKey = u64;
 
 /// When a clock started, and when it was done: whole minutes since 1970, which fit (a [`Moment`]
@@ -95,6 +95,9 @@ impl Run {
 /// A clock at its unit.
 type Held = (Option<Id>, ClockKey, Run);
 
+/// The units of so many clocks are fetched from memory together.
+const FORESEEN: usize = 256;
+
 /// Of a clock that runs still.
 const NOT_DONE: i32 = i32::MIN;
 
@@ -104,8 +107,7 @@ struct Clocks {
     world: World,
     /// Now, µs.
     now: i64,
-    zones: Table<Id, ZoneIndex>,
-    runs: Table<Option<Id>, Runs>,
+    units: Table<Option<Id>, AtUnit>,
     /// The clocks that are open, by when they run out, µs.
     open: BTreeMap<i64, Table<ClockKey, (Option<Id>, Run)>>,
     brought: Brought,
@@ -117,6 +119,14 @@ struct Brought {
     hour: Option<Hour>,
     moved: Vec<((Id, ZoneIndex), isize)>,
     clocks: Vec<(Held, isize)>,
+}
+
+/// What is known of a unit, or of clocks of none.
+#[derive(Default)]
+struct AtUnit {
+    /// None while the unit is not known.
+    zone: Option<ZoneIndex>,
+    runs: Runs,
 }
 
 /// The clocks of a unit. They are asked for only where the unit moves, so one that ends is not looked for
@@ -175,16 +185,16 @@ impl Keeper<Heard, isize, Row, isize> for Clocks {
 
 impl Clocks {
     fn new(world: World, hour: Option<Hour>) -> Clocks {
-        let (zones, runs, open) = (Table::default(), Table::default(), BTreeMap::new());
         let now = hour.map_or(i64::MIN, Hour::micros);
-        Clocks { world, now, zones, runs, open, brought: Brought::default() }
+        let (units, open) = (Table::default(), BTreeMap::new());
+        Clocks { world, now, units, open, brought: Brought::default() }
     }
 
-    /// Clocks stop and start; one that changes does both. What starts and stops in one epoch, as
-    /// of a record whose reply came at once, has never been.
+    /// Clocks stop and start; one that changes does both, in this order. What starts and stops in one epoch,
+    /// as of a record whose reply came at once, has never been.
     fn change(
         &mut self,
-        clocks: &mut [(Held, isize)],
+        clocks: &mut Vec<(Held, isize)>,
         epoch: Epoch,
         output: &mut Output<Row, isize>,
     ) {
@@ -193,22 +203,39 @@ impl Clocks {
         clocks.sort_unstable_by_key(key);
         for changes in clocks.chunk_by_mut(|one, other| key(one) == key(other)) {
             let left = consolidate_slice(changes);
-            for &(clock @ (unit, key, run), _) in changes[..left].iter().filter(|c| c.1 < 0) {
-                self.runs.entry(unit).or_default().end(key, run);
-                self.tell(clock, -1, epoch, output);
-            }
-            for &(clock @ (unit, key, run), _) in changes[..left].iter().filter(|c| c.1 > 0) {
-                self.runs.entry(unit).or_default().began.push((key, run));
-                self.tell(clock, 1, epoch, output);
+            let (left, gone) = changes.split_at_mut(left);
+            left.sort_unstable_by_key(|(_, diff)| *diff);
+            gone.iter_mut().for_each(|(_, diff)| *diff = 0);
+        }
+        clocks.retain(|(_, diff)| *diff != 0);
+        for together in clocks.chunks(FORESEEN) {
+            self.foresee(together);
+            for &(clock @ (unit, key, run), diff) in together {
+                let AtUnit { zone, runs } = self.units.entry(unit).or_default();
+                match diff {
+                    ..0 => runs.end(key, run),
+                    _ => runs.began.push((key, run)),
+                }
+                let zone = *zone;
+                self.tell(clock, zone, diff, epoch, output);
             }
         }
+    }
+
+    /// Fetches from memory where clocks will be put: first their units, then the ends of what these have.
+    fn foresee(&self, clocks: &[(Held, isize)]) {
+        let units: Vec<&AtUnit> =
+            clocks.iter().filter_map(|((unit, ..), _)| self.units.get(unit)).collect();
+        let last = units.iter().filter_map(|at| at.runs.began.last());
+        std::hint::black_box(last.map(|(key, _)| key).max());
     }
 
     /// The hour strikes: what is open and due by now is overdue.
     fn run_out(&mut self, now: i64, epoch: Epoch, output: &mut Output<Row, isize>) {
         let later = self.open.split_off(&(now.saturating_add(1)));
         for (key, (unit, run)) in std::mem::replace(&mut self.open, later).into_values().flatten() {
-            let Some(clock) = self.clock(unit, key, run) else { continue };
+            let zone = self.units.get(&unit).and_then(|at| at.zone);
+            let Some(clock) = self.clock((unit, key, run), zone) else { continue };
             output.push((clock.row(DeadlineState::Open), epoch, -1));
             output.push((clock.row(DeadlineState::Overdue), epoch, 1));
         }
@@ -222,37 +249,35 @@ impl Clocks {
         epoch: Epoch,
         output: &mut Output<Row, isize>,
     ) {
-        let units: BTreeSet<Id> = moved.iter().map(|((unit, _), _)| *unit).collect();
-        let mut clocks: Vec<Held> = Vec::new();
-        for unit in units {
-            let runs = self.runs.get_mut(&Some(unit)).map(Runs::settle).into_iter().flatten();
-            clocks.extend(runs.map(|(key, run)| (Some(unit), *key, *run)));
+        let mut now: BTreeMap<Id, Option<ZoneIndex>> = BTreeMap::new();
+        for ((unit, zone), diff) in moved {
+            let zone = Some(*zone).filter(|_| *diff > 0);
+            let of_unit = now.entry(*unit).or_default();
+            *of_unit = zone.or(*of_unit);
         }
-        for &clock in &clocks {
-            self.tell(clock, -1, epoch, output);
-        }
-        for &((unit, zone), diff) in moved {
-            if diff < 0 && self.zones.get(&unit) == Some(&zone) {
-                self.zones.remove(&unit);
+        for (unit, zone) in now {
+            let at = self.units.entry(Some(unit)).or_default();
+            let before = std::mem::replace(&mut at.zone, zone);
+            let clocks: Vec<Held> =
+                at.runs.settle().iter().map(|(key, run)| (Some(unit), *key, *run)).collect();
+            for (zone, diff) in [(before, -1), (zone, 1)] {
+                for clock in &clocks {
+                    self.tell(*clock, zone, diff, epoch, output);
+                }
             }
-        }
-        for &((unit, zone), _) in moved.iter().filter(|(_, diff)| *diff > 0) {
-            self.zones.insert(unit, zone);
-        }
-        for clock in clocks {
-            self.tell(clock, 1, epoch, output);
         }
     }
 
-    /// A clock's row comes, and waits for the hour it runs out (1), or goes (-1).
+    /// The row of a clock at a unit of this zone comes, and waits for the hour it runs out (1), or goes (-1).
     fn tell(
         &mut self,
-        (unit, key, run): Held,
+        held @ (unit, key, run): Held,
+        zone: Option<ZoneIndex>,
         diff: isize,
         epoch: Epoch,
         output: &mut Output<Row, isize>,
     ) {
-        let Some(clock) = self.clock(unit, key, run) else { return };
+        let Some(clock) = self.clock(held, zone) else { return };
         let state = clock.state(self.now);
         output.push((clock.row(state), epoch, diff));
         if state != DeadlineState::Open {
@@ -270,12 +295,11 @@ impl Clocks {
         }
     }
 
-    /// The clock; none while nobody is to make the offer.
-    fn clock(&self, unit: Option<Id>, key: ClockKey, run: Run) -> Option<Clock> {
-        let zone = unit.and_then(|unit| self.zones.get(&unit).copied());
+    /// The clock, at a unit of this zone; none while nobody is to make the offer.
+    fn clock(&self, (unit, key, run): Held, zone: Option<ZoneIndex>) -> Option<Clock> {
         let (kind, days) = match key & 1 {
-            0 => (DeadlineKind::Sms, 1),
-            _ => (DeadlineKind::Review, 10),
+            0 => (DeadlineKind::Review, 10),
+            _ => (DeadlineKind::Sms, 1),
         };
         if kind == DeadlineKind::Sms && zone.is_none() {
             return None;

@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use differential_dataflow::AsCollection;
+use differential_dataflow::consolidation::consolidate;
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::vec::Broadcast;
 
@@ -17,9 +18,9 @@ use crate::domain::{
     Body, Channel, Criterion, Epoch, Form, Message, Outcome as CallOutcome, Place, Record, Score,
     Scores,
 };
-use crate::epochs::{Keeper, Output, Rows, exchange, in_parts};
+use crate::epochs::{Keeper, Output, Rows, exchange, in_parts, make_room};
 use crate::graph::Base;
-use crate::id::{Id, Table, drain};
+use crate::id::Id;
 use crate::ledger::{self, Horizon, Ledger};
 use crate::tally::{Aspect, Detail, Replaced};
 use crate::views::{DeadlineKind, RefusalCode};
@@ -235,7 +236,7 @@ pub fn records<'s>(
         changed: false,
         accepted: 0,
         duplicates: 0,
-        facts: Table::default(),
+        facts: Vec::new(),
         held: Vec::new(),
         before: Vec::new(),
         after: Vec::new(),
@@ -259,8 +260,9 @@ struct Judge {
     /// Of this epoch, over all records.
     accepted: isize,
     duplicates: isize,
-    /// Of this epoch, how many more facts there are at units.
-    facts: Table<Id, isize>,
+    /// Of this epoch, how many more facts there are at units: a list, which costs less than a look
+    /// into a table for each.
+    facts: Vec<(Id, isize)>,
     /// Without a record at hand of no meaning; kept for their room.
     held: Vec<Message>,
     before: Vec<Outcome>,
@@ -300,9 +302,11 @@ impl Keeper<Heard, isize, Outcome, isize> for Judge {
             (Outcome::Accepted, std::mem::take(&mut self.accepted)),
             (Outcome::Duplicate, std::mem::take(&mut self.duplicates)),
         ];
-        let facts = drain(&mut self.facts).map(|(unit, count)| (Outcome::Fact(unit), count));
-        let some = counts.into_iter().chain(facts).filter(|(_, count)| *count != 0);
+        consolidate(&mut self.facts);
+        let facts = self.facts.iter().map(|(unit, count)| (Outcome::Fact(*unit), *count));
+        let some = counts.into_iter().filter(|(_, count)| *count != 0).chain(facts);
         output.extend(some.map(|(outcome, count)| (outcome, epoch, count)));
+        make_room(&mut self.facts);
         if !std::mem::take(&mut self.struck) || self.restored == Some(epoch) {
             return;
         }
@@ -354,7 +358,7 @@ impl Judge {
             outcomes(record, &self.held, &self.switches, &mut self.after);
             let Judge { before, after, facts, .. } = self;
             difference(before, after, |outcome, diff| match outcome {
-                Outcome::Fact(unit) => *facts.entry(*unit).or_default() += diff,
+                Outcome::Fact(unit) => facts.push((*unit, diff)),
                 _ => output.push((*outcome, epoch, diff)),
             });
             // Last: what is just written would have to wait, to be read, for these far writes.

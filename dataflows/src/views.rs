@@ -335,8 +335,9 @@ words! {
     }
 }
 words! {
-    /// The clocks of 7.4, 7.9 and 9.5.
-    DeadlineKind { Sms = "sms", Call = "call", Review = "review" }
+    /// The clocks of 7.9, 9.5 and 7.4. They are in the order of their words, so the rows of `deadlines`, the
+    /// most there are, are in that of their keys.
+    DeadlineKind { Call = "call", Review = "review", Sms = "sms" }
 }
 words! {
     /// Where a deadline stands.

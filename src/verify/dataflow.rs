@@ -9,12 +9,12 @@ use std::thread;
 use anyhow::Context;
 use dataflows::domain::{Epoch, Input, Turn};
 use dataflows::graph::Base;
-use dataflows::views::{Row, View};
+use dataflows::views::View;
 
 use super::recompute::{VIEWS, Views, key};
-use crate::compute::collect;
 use crate::engine::{self, Batch, Feed};
 use crate::event::Event;
+use crate::gather::{ByView, collect};
 use crate::rules::Rules;
 use crate::views::row_json::write_row;
 
@@ -40,9 +40,9 @@ pub fn rows<T>(
     let mut feeding = Feeding { feed: way_in, inputs: Vec::new(), sequence: 0, epoch: 0, taken: 0 };
     let fed = feed(&mut |epoch, event| feeding.take(epoch, event));
     feeding.finish();
-    let rows: Vec<Row> = collector.join().expect("a panic ends the process");
+    let rows: ByView = collector.join().expect("a panic ends the process");
     let mut json = Vec::new();
-    for row in &rows {
+    for row in rows.iter() {
         let Some(view) = compared(row.key().view) else { continue };
         json.clear();
         write_row(row, &mut json);

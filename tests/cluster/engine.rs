@@ -8,9 +8,9 @@ use dataflows::calendar::Hour;
 use dataflows::domain::{Epoch, Turn};
 use dataflows::graph::Base;
 use dataflows::views::Row;
-use otklik::compute::collect;
 use otklik::engine::{self, Batch, Feed, Results};
 use otklik::event::Event;
+use otklik::gather::{ByView, collect};
 use otklik::rules::Rules;
 use otklik::verify::{VIEWS, Views, key};
 use otklik::views::row_json::write_row;
@@ -96,8 +96,8 @@ fn json(row: &Row) -> String {
 }
 
 fn rows(results: Results) -> BTreeSet<String> {
-    let named = |row: Row| format!("{:?} {}", row.key().view, json(&row));
-    collect(results).into_iter().map(named).collect()
+    let named = |row: &Row| format!("{:?} {}", row.key().view, json(row));
+    collect(results).iter().map(named).collect()
 }
 
 /// A connection between every two processes.
@@ -170,7 +170,7 @@ fn of_two_processes(rules: &Rules, steps: &[Step]) -> Views {
         epoch += 1;
         hours.extend(step.clock.map(|hour| (epoch, Hour(hour))));
     }
-    let all: Vec<Vec<Row>> = thread::scope(|scope| {
+    let all: Vec<ByView> = thread::scope(|scope| {
         let (events, hours) = (&events, &hours);
         let all: Vec<_> = sockets(2)
             .into_iter()
@@ -188,7 +188,7 @@ fn of_two_processes(rules: &Rules, steps: &[Step]) -> Views {
         all.into_iter().map(|one| one.join().expect("no panic")).collect()
     });
     let mut views: Views = VIEWS.iter().map(|(view, _)| (*view, BTreeMap::new())).collect();
-    for row in &all[0] {
+    for row in all[0].iter() {
         let view = VIEWS.iter().map(|(name, _)| *name).find(|name| *name == row.key().view.name());
         let Some(view) = view else { continue };
         let row = serde_json::from_str(&json(row)).expect("rows are JSON");
