@@ -33,8 +33,8 @@ const LINE_BYTES: usize = 128;
 const RECORD_BYTES: usize = 256;
 /// … or for so many.
 const RECORDS: usize = 1 << 26;
-/// So many pieces are one epoch: large enough to sum before passing on, small enough for memory.
-const PIECES_PER_EPOCH: usize = 128;
+/// So many pieces are one epoch: large enough to sum before passing on, small beside the state of as many events.
+const PIECES_PER_EPOCH: usize = 512;
 /// So many rows are written at a time.
 const ROWS_A_TEXT: usize = 1 << 12;
 /// How many refused lines are shown one by one.
