@@ -35,6 +35,8 @@ const RECORD_BYTES: usize = 256;
 const RECORDS: usize = 1 << 26;
 /// So many pieces are one epoch: large enough to sum before passing on, small beside the state of as many events.
 const PIECES_PER_EPOCH: usize = 512;
+/// So many pieces may have been read that no worker has taken in yet.
+const PIECES_AHEAD: usize = 128;
 /// So many rows are written at a time.
 const ROWS_A_TEXT: usize = 1 << 12;
 /// How many refused lines are shown one by one.
@@ -143,7 +145,8 @@ pub fn compute(
     let bar = progress_bar(bytes, progress);
     let records = (bytes as usize / RECORD_BYTES).min(RECORDS) / workers;
     let base = Base { hour: Some(hour), open: records, ..Base::default() };
-    let (mut feed, results) = engine::start(workers, rules, base);
+    let (mut feed, results) =
+        engine::start_ahead(workers, rules, base, (PIECES_AHEAD / workers).max(1));
     let collector = thread::spawn(move || collect(results));
     let (mut lines, mut refused) = (0, Vec::new());
     let (mut taken, mut epoch, mut pieces) = (0, 1, 0);

@@ -125,9 +125,20 @@ impl<R: Ord> Closed<R> {
 
 /// Starts `workers` timely workers, with the past that is not part of `base` still to be fed.
 pub fn start<R>(workers: usize, rules: &Rules, base: Base) -> (Feed, Results<R>) {
+    start_ahead(workers, rules, base, QUEUE_BATCHES)
+}
+
+/// Likewise, for who has much to give at once: so many batches may wait at each worker. They are given while
+/// the workers close an epoch, which may take long, and taken while a new one is read.
+pub fn start_ahead<R>(
+    workers: usize,
+    rules: &Rules,
+    base: Base,
+    ahead: usize,
+) -> (Feed, Results<R>) {
     let built = timely::CommunicationConfig::Process(workers).try_build();
     let (builders, others) = built.expect("workers of one process need nothing");
-    run(builders, others, Seat { process: 0, processes: 1, workers }, rules, base)
+    run(builders, others, Seat { process: 0, processes: 1, workers }, rules, base, ahead)
 }
 
 /// Starts `workers` timely workers as one of the processes of a cluster, all of which start as many.
@@ -150,7 +161,7 @@ pub fn join<R>(
     let (builders, guard) =
         initialize_networking_from_sockets(within, sockets, process, workers, hooks)?;
     let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
-    Ok(run(builders, Box::new(guard), seat, rules, Base::default()))
+    Ok(run(builders, Box::new(guard), seat, rules, Base::default(), QUEUE_BATCHES))
 }
 
 /// Where a process is among those that compute together.
@@ -168,10 +179,11 @@ fn run<R>(
     seat: Seat,
     rules: &Rules,
     base: Base,
+    ahead: usize,
 ) -> (Feed, Results<R>) {
     let (said, heard) = mpsc::channel();
     let (senders, receivers): (Vec<_>, Vec<_>) =
-        (0..seat.workers).map(|_| mpsc::sync_channel(QUEUE_BATCHES)).unzip();
+        (0..seat.workers).map(|_| mpsc::sync_channel(ahead)).unzip();
     let receivers: Vec<_> = receivers.into_iter().map(|r| Mutex::new(Some(r))).collect();
     let parts = Arc::new((receivers, Mutex::new(said), switches(rules), world(), base));
     let main = thread::Builder::new()
