@@ -181,7 +181,7 @@ fn packed(slots: &Slots, slot: Slot) -> &[u8] {
 /// One that lies, most likely, in the line of memory where one of this hash would be put: a table searches
 /// from the place that the low bits of the hash say.
 fn beside<T>(table: &HashTable<T>, hash: u64) -> Option<&T> {
-    let from = hash as usize & table.num_buckets().wrapping_sub(1);
+    let from = hash as usize & table.num_buckets().saturating_sub(1);
     (from..from + 8).find_map(|at| table.get_bucket(at))
 }
 
