@@ -244,7 +244,7 @@ pub fn write_views(directory: &Path, rows: ByView) -> anyhow::Result<usize> {
                 write_view(&path, &rows).with_context(|| format!("cannot write {}", path.display()))
             })
         };
-        let written: Vec<_> = rows.views().map(write).collect();
+        let written: Vec<_> = rows.into_views().map(write).collect();
         written.into_iter().try_for_each(|view| view.join().expect("a panic ends the process"))
     })?;
     Ok(count)

@@ -25,7 +25,7 @@ impl ByView {
     }
 
     /// Each view with its rows.
-    pub fn views(self) -> impl Iterator<Item = (View, Vec<Row>)> {
+    pub fn into_views(self) -> impl Iterator<Item = (View, Vec<Row>)> {
         View::ALL.into_iter().zip(self.0)
     }
 

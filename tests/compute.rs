@@ -53,7 +53,7 @@ fn rows_are_those_of_an_hour_told_at_the_end() {
     let (text, as_of) = generated();
     let rules = Rules::default();
     let rows = computed(&text, as_of, &rules);
-    assert!(rows.clone().views().all(|(_, rows)| rows.is_sorted()), "in their order");
+    assert!(rows.clone().into_views().all(|(_, rows)| rows.is_sorted()), "in their order");
     assert_eq!(rows, told_at_the_end(&text, as_of, &rules));
     let deadlines = rows.iter().filter(|row| row.key().view == View::Deadlines);
     assert!(deadlines.count() > 1000);

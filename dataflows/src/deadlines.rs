@@ -249,13 +249,13 @@ impl Clocks {
         epoch: Epoch,
         output: &mut Output<Row, isize>,
     ) {
-        let mut now: BTreeMap<Id, Option<ZoneIndex>> = BTreeMap::new();
+        let mut zones: BTreeMap<Id, Option<ZoneIndex>> = BTreeMap::new();
         for ((unit, zone), diff) in moved {
             let zone = Some(*zone).filter(|_| *diff > 0);
-            let of_unit = now.entry(*unit).or_default();
+            let of_unit = zones.entry(*unit).or_default();
             *of_unit = zone.or(*of_unit);
         }
-        for (unit, zone) in now {
+        for (unit, zone) in zones {
             let at = self.units.entry(Some(unit)).or_default();
             let before = std::mem::replace(&mut at.zone, zone);
             let clocks: Vec<Held> =

@@ -30,7 +30,7 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
 const MAGIC: [u8; 8] = *b"OTKLIKM1";
 /// Rises when what nodes or workers say to each other changes; workers of different releases do
 /// not understand each other, so the release is part of it.
-const VERSION: &str = concat!("1 ", env!("CARGO_PKG_VERSION"));
+const VERSION: &str = concat!("2 ", env!("CARGO_PKG_VERSION"));
 
 type Hash = [u8; 32];
 
