@@ -87,7 +87,7 @@ impl Gathered {
             take_out(settled, of_view);
             // Little room to grow into: it is memory that nobody else has.
             if settled.len() + come > settled.capacity() {
-                settled.reserve_exact(come.max(settled.len() / 4));
+                settled.reserve_exact(come.max(3 * settled.len()));
             }
         }
         let mut come = changes.extract_if(.., |(_, count)| *count > 0).peekable();

@@ -10,7 +10,7 @@ use timely::dataflow::operators::vec::Broadcast;
 
 use crate::calendar::{Hour, Moment};
 use crate::domain::Epoch;
-use crate::epochs::{Keeper, Output, Rows, as_it_comes, exchange, make_room};
+use crate::epochs::{Keeper, Output, Rows, as_it_comes, exchange, gather, make_room};
 use crate::graph::Base;
 use crate::id::{Id, Table};
 use crate::ledger::route;
@@ -162,7 +162,7 @@ impl Keeper<Heard, isize, Row, isize> for Clocks {
     fn take(&mut self, _: Epoch, heard: &mut Heard, diff: &isize, _: &mut Output<Row, isize>) {
         let Brought { hour, moved, clocks } = &mut self.brought;
         match *heard {
-            Heard::Clock(clock) => clocks.push((clock, *diff)),
+            Heard::Clock(clock) => gather(clocks, (clock, *diff)),
             Heard::Zone(unit, zone) => moved.push(((unit, zone), *diff)),
             Heard::Hour(told) if *diff > 0 => *hour = (*hour).max(Some(told)),
             Heard::Hour(_) => {}

@@ -83,12 +83,21 @@ impl<D, R> Extend<(D, Epoch, R)> for Output<D, R> {
     }
 }
 
-/// Empties what was gathered in an epoch. Its room stays for the next, but for what is beyond twice what
-/// this one needed: a first one may be a million times as large as the next.
+/// Adds to what is gathered in an epoch. Room is taken eightfold: until it is written to it is addresses and no
+/// memory, while all that moves is written once more, to memory that was not touched before.
+pub(crate) fn gather<T>(gathered: &mut Vec<T>, item: T) {
+    if gathered.len() == gathered.capacity() {
+        gathered.reserve(7 * gathered.len());
+    }
+    gathered.push(item);
+}
+
+/// Empties what was gathered in an epoch. Its room stays for the next, but for what is far beyond
+/// what this one needed: a first one may be a million times as large as the next.
 pub(crate) fn make_room<T>(gathered: &mut Vec<T>) {
     let needed = gathered.len();
     gathered.clear();
-    if gathered.capacity() / 2 > needed.max(ROOM) {
+    if gathered.capacity() / 16 > needed.max(ROOM) {
         gathered.shrink_to(needed.max(ROOM));
     }
 }
@@ -244,7 +253,7 @@ where
     L: FnMut(Epoch, Vec<(D, R)>, &mut Output<D2, R2>),
 {
     fn take(&mut self, _: Epoch, update: &mut D, diff: &R, _: &mut Output<D2, R2>) {
-        self.updates.push((update.clone(), diff.clone()));
+        gather(&mut self.updates, (update.clone(), diff.clone()));
     }
 
     fn close(&mut self, epoch: Epoch, output: &mut Output<D2, R2>) {

@@ -17,7 +17,7 @@ use crate::calendar::{Day, Month};
 use crate::cells::Rated;
 use crate::conservation::{Verdict, verdict};
 use crate::domain::{Channel, Epoch, Place, Record, Service, Tenure};
-use crate::epochs::{Keeper, Output, Rows, exchange, in_parts, make_room};
+use crate::epochs::{Keeper, Output, Rows, exchange, gather, in_parts, make_room};
 use crate::id::{Id, Table, drain};
 use crate::records::{Outcome, Ratings};
 use crate::reference::{Offices, Placing, Seat, Standing, replace};
@@ -156,10 +156,10 @@ impl Keeper<Heard, isize, Found, isize> for Following {
         let Brought { settled, rated, facts, reference, others } = &mut self.brought;
         match heard {
             Heard::Settled(place, of_place) => settled.push((*place, std::mem::take(of_place))),
-            Heard::Rated(place, day, ratings) => rated.push((*place, *day, *ratings, diff)),
+            Heard::Rated(place, day, ratings) => gather(rated, (*place, *day, *ratings, diff)),
             Heard::Fact(unit) => *facts.entry(*unit).or_default() += diff,
             Heard::Twice(..) | Heard::Negative(..) | Heard::Lost(..) => {
-                others.push((heard.clone(), diff));
+                gather(others, (heard.clone(), diff));
             }
             Heard::Standing(..)
             | Heard::Service(..)

@@ -18,7 +18,7 @@ use crate::domain::{
     Body, Channel, Criterion, Epoch, Form, Message, Outcome as CallOutcome, Place, Record, Score,
     Scores,
 };
-use crate::epochs::{Keeper, Output, Rows, exchange, in_parts, make_room};
+use crate::epochs::{Keeper, Output, Rows, exchange, gather, in_parts, make_room};
 use crate::graph::Base;
 use crate::id::Id;
 use crate::ledger::{self, Horizon, Ledger};
@@ -358,7 +358,7 @@ impl Judge {
             outcomes(record, &self.held, &self.switches, &mut self.after);
             let Judge { before, after, facts, .. } = self;
             difference(before, after, |outcome, diff| match outcome {
-                Outcome::Fact(unit) => facts.push((*unit, diff)),
+                Outcome::Fact(unit) => gather(facts, (*unit, diff)),
                 _ => output.push((*outcome, epoch, diff)),
             });
             // Last: what is just written would have to wait, to be read, for these far writes.
