@@ -758,16 +758,12 @@ pub(crate) fn day(name: &str, text: &str) -> Result<Day, Refusal> {
 
 /// `YYYY-MM-DD`, or `None`.
 pub fn parse_day(text: &[u8]) -> Option<Day> {
-    let [y @ .., b'-', m1, m2, b'-', d1, d2] = text else { return None };
-    let number = |digits: &[u8]| {
-        digits
-            .iter()
-            .try_fold(0_u32, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
-    };
-    if y.len() != 4 {
-        return None;
-    }
-    Day::new(number(y)? as i32, number(&[*m1, *m2])?, number(&[*d1, *d2])?)
+    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else { return None };
+    let digits = [y1, y2, y3, y4, m1, m2, d1, d2].map(|byte| u32::from(byte.wrapping_sub(b'0')));
+    let [y1, y2, y3, y4, m1, m2, d1, d2] = digits;
+    let year = ((y1 * 10 + y2) * 10 + y3) * 10 + y4;
+    let valid = digits.iter().all(|digit| *digit < 10);
+    valid.then(|| Day::new(year as i32, m1 * 10 + m2, d1 * 10 + d2))?
 }
 
 /// RFC 3339 with an offset, to the microsecond.

@@ -87,8 +87,9 @@ impl Lines {
     fn read_piece(&mut self) -> Result<Option<Piece>, LinesError> {
         let mut text = std::mem::take(&mut self.carried);
         while !self.done {
-            let wanted = self.bytes.saturating_sub(text.len()).max(self.bytes / 4) as u64;
-            let read = self.input.by_ref().take(wanted).read_to_end(&mut text);
+            let wanted = self.bytes.saturating_sub(text.len()).max(self.bytes / 4);
+            text.reserve_exact(wanted);
+            let read = self.input.by_ref().take(wanted as u64).read_to_end(&mut text);
             let read =
                 read.map_err(|source| LinesError::File { path: self.path.clone(), source })?;
             self.done = read == 0;

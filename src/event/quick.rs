@@ -11,7 +11,9 @@ use super::{Answer, Event, Fact, FormEvent, Retract, Sms, Survey, Text, parse_da
 
 /// The message of a line, or `None` where the full reader must look.
 pub(super) fn message(line: &str) -> Option<Event<'_>> {
-    Fields::read(line)?.message()
+    let mut fields = Fields::default();
+    fields.read(line)?;
+    fields.message()
 }
 
 /// The fields of messages, as they stand in the line.
@@ -42,8 +44,7 @@ struct Rest<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn read(line: &'a str) -> Option<Fields<'a>> {
-        let mut fields = Fields::default();
+    fn read(&mut self, line: &'a str) -> Option<()> {
         let mut rest = Rest { line, at: 0 };
         rest.sign(b'{')?;
         loop {
@@ -51,30 +52,30 @@ impl<'a> Fields<'a> {
             rest.sign(b':')?;
             let field = match key {
                 "record" => {
-                    once(&mut fields.record, rest.record()?)?;
+                    once(&mut self.record, rest.record()?)?;
                     None
                 }
                 "phone" => {
-                    once(&mut fields.phone, rest.bool()?)?;
+                    once(&mut self.phone, rest.bool()?)?;
                     None
                 }
                 "scores" => {
-                    once(&mut fields.scores, rest.scores()?)?;
+                    once(&mut self.scores, rest.scores()?)?;
                     None
                 }
-                "type" => Some(&mut fields.kind),
-                "unit" => Some(&mut fields.unit),
-                "service" => Some(&mut fields.service),
-                "mfc" => Some(&mut fields.mfc),
-                "provided_on" => Some(&mut fields.provided_on),
-                "received_at" => Some(&mut fields.received_at),
-                "answered_at" => Some(&mut fields.answered_at),
-                "vendor" => Some(&mut fields.vendor),
-                "foreign_id" => Some(&mut fields.foreign_id),
-                "text" => Some(&mut fields.text),
-                "outcome" => Some(&mut fields.outcome),
-                "channel" => Some(&mut fields.channel),
-                "reason" => Some(&mut fields.reason),
+                "type" => Some(&mut self.kind),
+                "unit" => Some(&mut self.unit),
+                "service" => Some(&mut self.service),
+                "mfc" => Some(&mut self.mfc),
+                "provided_on" => Some(&mut self.provided_on),
+                "received_at" => Some(&mut self.received_at),
+                "answered_at" => Some(&mut self.answered_at),
+                "vendor" => Some(&mut self.vendor),
+                "foreign_id" => Some(&mut self.foreign_id),
+                "text" => Some(&mut self.text),
+                "outcome" => Some(&mut self.outcome),
+                "channel" => Some(&mut self.channel),
+                "reason" => Some(&mut self.reason),
                 _ => return None,
             };
             if let Some(field) = field {
@@ -86,10 +87,10 @@ impl<'a> Fields<'a> {
                 _ => return None,
             }
         }
-        line.get(rest.at..)?.trim_ascii_end().is_empty().then_some(fields)
+        line.get(rest.at..)?.trim_ascii_end().is_empty().then_some(())
     }
 
-    fn message(self) -> Option<Event<'a>> {
+    fn message(&self) -> Option<Event<'a>> {
         let record = self.record?;
         match self.kind? {
             "fact" => Some(Event::Fact(Fact {
@@ -135,7 +136,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn form(self, kind: Form, record: Record) -> Option<Event<'a>> {
+    fn form(&self, kind: Form, record: Record) -> Option<Event<'a>> {
         let scores = if kind == Form::Epgu { self.scores? } else { common(self.scores?)? };
         Some(Event::Form(FormEvent {
             kind,
@@ -179,12 +180,37 @@ fn common(scores: Scores) -> Option<Scores> {
     scores.iter().all(|(criterion, _)| criterion.get() <= 5).then_some(scores)
 }
 
+/// How far it is to what ends a text, or may not stand in it as it is: a quote, a backslash, a control
+/// character. Eight bytes are looked at together.
+fn until_end(text: &[u8]) -> Option<usize> {
+    const EACH: u64 = u64::MAX / 0xff;
+    // The highest bit of each byte below `bound`, which is at most 128; above the first of them perhaps
+    // of others.
+    let below = |eight: u64, bound: u64| eight.wrapping_sub(EACH * bound) & !eight & (EACH << 7);
+    let (eights, rest) = text.as_chunks();
+    for (n, eight) in eights.iter().enumerate() {
+        let eight = u64::from_le_bytes(*eight);
+        let is = |byte: u8| below(eight ^ (EACH * u64::from(byte)), 1);
+        let ends = is(b'"') | is(b'\\') | below(eight, u64::from(b' '));
+        if ends != 0 {
+            return Some(8 * n + ends.trailing_zeros() as usize / 8);
+        }
+    }
+    let last = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
+    Some(8 * eights.len() + last)
+}
+
 impl<'a> Rest<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let byte = *self.line.as_bytes().get(self.at)?;
+        self.at += 1;
+        Some(byte)
+    }
+
     /// The next byte that is no blank.
     fn next(&mut self) -> Option<u8> {
         loop {
-            let byte = *self.line.as_bytes().get(self.at)?;
-            self.at += 1;
+            let byte = self.byte()?;
             if byte != b' ' {
                 return Some(byte);
             }
@@ -200,7 +226,7 @@ impl<'a> Rest<'a> {
         self.sign(b'"')?;
         let from = self.at;
         let rest = self.line.as_bytes().get(from..)?;
-        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
+        let length = until_end(rest)?;
         self.at += length + 1;
         (rest[length] == b'"').then(|| &self.line[from..from + length])
     }
@@ -232,8 +258,9 @@ impl<'a> Rest<'a> {
         self.sign(b'{')?;
         let mut scores = Scores::NONE;
         loop {
-            let [digit] = self.text()?.as_bytes() else { return None };
-            let criterion = Criterion::new(digit.wrapping_sub(b'0'))?;
+            self.sign(b'"')?;
+            let criterion = Criterion::new(self.byte()?.wrapping_sub(b'0'))?;
+            (self.byte()? == b'"').then_some(())?;
             self.sign(b':')?;
             let score = Score::new(self.next()?.wrapping_sub(b'0'))?;
             if scores.get(criterion).is_some() {
