@@ -53,6 +53,8 @@ pub struct Progress {
     pub retries: u64,
     /// How long the oldest event that is due waits to be sent.
     pub behind: Duration,
+    /// How long ago the oldest event was due that is acknowledged and not seen by a subscriber.
+    pub views_behind: Duration,
 }
 
 /// Replays a plan to its end, to the first batch that cannot be delivered, or until `stop`; then
@@ -209,7 +211,37 @@ impl Drive {
             Event::Landed(flight) => self.land(flight),
             Event::Notice(news) => notice(news, self.start, &mut self.tally, &mut self.latency),
             Event::Due => {}
-            Event::Tick => self.tell(),
+            Event::Tick => {
+                self.tell();
+                self.give_up_waiting();
+            }
+        }
+    }
+
+    /// By how much the views are further behind than is allowed, where that is asked.
+    fn beyond(&self, now_us: u64) -> Option<Duration> {
+        let Pace::Following(lag_s) = self.plan.pace else { return None };
+        self.views_behind(now_us).checked_sub(Duration::from_secs(lag_s.into()))
+    }
+
+    fn views_behind(&self, now_us: u64) -> Duration {
+        let since_us = self.latency.waiting_since_us().unwrap_or(now_us);
+        Duration::from_micros(now_us.saturating_sub(since_us))
+    }
+
+    /// Whether nothing may be sent until the views have followed.
+    fn is_held(&self, now_us: u64) -> bool {
+        self.beyond(now_us).is_some()
+    }
+
+    /// They may not follow ever: nobody may see them.
+    fn give_up_waiting(&mut self) {
+        let given_up = self.beyond(self.now_us()).is_some_and(|beyond| beyond > self.plan.give_up);
+        if given_up && !self.halt.is_cancelled() {
+            let error = self.tally.subscriber_error.as_deref().unwrap_or("the views stand still");
+            let failure = format!("what was sent is not seen: {error}");
+            self.tally.failure.get_or_insert(failure);
+            self.halt.cancel();
         }
     }
 
@@ -224,7 +256,7 @@ impl Drive {
     /// Takes lines that are due into the open batches, until one is full.
     fn take_due(&mut self, now_us: u64) {
         while let Some(line) = self.chunk.lines.get(self.next) {
-            let due_us = if self.plan.pace == Pace::Max { now_us } else { line.due_us };
+            let due_us = if self.plan.pace.is_closed_loop() { now_us } else { line.due_us };
             let route = &mut self.routes[usize::from(line.kind != Kind::Reference)];
             let text = &self.chunk.text[line.start..line.end];
             if due_us > now_us || !route.batcher.offer(text, line.kind, due_us) {
@@ -236,6 +268,9 @@ impl Drive {
 
     /// Gives batches that wait no longer to lanes that are free; whether there was one.
     fn send_ripe(&mut self, now_us: u64) -> bool {
+        if self.is_held(now_us) {
+            return false;
+        }
         let next_due_us = self.chunk.lines.get(self.next).map(|line| line.due_us);
         let last = next_due_us.is_none() && self.ended;
         let mut sent = false;
@@ -257,7 +292,7 @@ impl Drive {
     fn send(&mut self, route: usize, lane: Lane, batch: Batch, now_us: u64) {
         let Batch { body, lines, ratings, mut due } = batch;
         let last_due_us = due.last().map_or(now_us, |due| due.at_us);
-        if self.plan.pace == Pace::Max {
+        if self.plan.pace.is_closed_loop() {
             due = vec![Due { at_us: now_us, events: lines }];
         }
         self.tally.send(lines, last_due_us, now_us);
@@ -271,11 +306,14 @@ impl Drive {
 
     /// When there is something to do that nothing else wakes us for.
     fn wake_us(&self, now_us: u64) -> Option<u64> {
+        if self.is_held(now_us) {
+            return None;
+        }
         let free = self.routes.iter().filter(|route| !route.idle.is_empty());
         let ripe = free.filter_map(|route| route.batcher.ripe_at_us()).min();
         let line = self.chunk.lines.get(self.next).map(|line| line.due_us);
         // A line that is due already waits for a lane.
-        let line = line.filter(|due_us| self.plan.pace != Pace::Max && *due_us > now_us);
+        let line = line.filter(|due_us| !self.plan.pace.is_closed_loop() && *due_us > now_us);
         ripe.into_iter().chain(line.map(|due_us| due_us.max(now_us + TICK_US))).min()
     }
 
@@ -336,7 +374,7 @@ impl Drive {
         let line = self.chunk.lines.get(self.next).map(|line| line.due_us);
         let oldest_us = open.chain(line).min().unwrap_or(now_us);
         let behind_us = match self.plan.pace {
-            Pace::Max => 0,
+            Pace::Max | Pace::Following(_) => 0,
             _ => now_us.saturating_sub(oldest_us),
         };
         // Nobody may be listening any more, which is nobody's loss.
@@ -348,6 +386,7 @@ impl Drive {
             refused: self.tally.refused(),
             retries: self.tally.retries.total(),
             behind: Duration::from_micros(behind_us),
+            views_behind: self.views_behind(now_us),
         });
     }
 }

@@ -86,6 +86,12 @@ impl Latency {
         }
     }
 
+    /// When the first of the events that wait to be seen were due, in microseconds.
+    pub fn waiting_since_us(&self) -> Option<u64> {
+        let (_, due) = self.waiting.first_key_value()?;
+        due.iter().map(|due| due.at_us).min()
+    }
+
     /// Whether acknowledged events still wait to be seen.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()

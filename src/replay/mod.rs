@@ -62,6 +62,11 @@ pub struct ReplayArgs {
     /// such a closed loop hide stalls
     #[arg(long, group = "pace")]
     pub max: bool,
+    /// With --max: nothing is sent while what was sent so many seconds ago is not seen by a
+    /// subscriber, so that the views follow. For the throughput that can last
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["rate", "speedup"],
+        value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub lag: Option<u32>,
     /// How the rate comes and goes: constant, ramp:SECONDS, steps:COUNTxSECONDS, or day:SECONDS for
     /// working days of eleven zones that take so long each. --rate is the greatest
     #[arg(long, value_name = "SHAPE", default_value_t, requires = "rate")]
@@ -109,7 +114,10 @@ impl ReplayArgs {
         Plan {
             input: self.input.clone(),
             node: self.to.clone(),
-            pace: rate.or(self.speedup.map(Pace::Speedup)).unwrap_or(Pace::Max),
+            pace: rate
+                .or(self.speedup.map(Pace::Speedup))
+                .or(self.lag.map(Pace::Following))
+                .unwrap_or(Pace::Max),
             passes: self.passes,
             first_day: self.shift_to_now.then(|| clock::hour().day(world::world().zone(0))),
             connections: self.connections,

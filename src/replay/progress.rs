@@ -48,11 +48,12 @@ fn bar(input: &[PathBuf]) -> ProgressBar {
 
 /// In one line: how many, how fast, how late.
 fn line(progress: &Progress, rate: f64) -> String {
-    let &Progress { sent, acknowledged, refused, retries, behind, .. } = progress;
+    let &Progress { sent, acknowledged, refused, retries, behind, views_behind, .. } = progress;
     let [sent, acknowledged, refused] = [sent, acknowledged, refused].map(HumanCount);
     let mut line = format!(
-        "{sent} sent, {acknowledged} acknowledged, {refused} refused, {rate:.0}/s, {:.1} s behind",
-        behind.as_secs_f64()
+        "{sent} sent, {acknowledged} acknowledged, {refused} refused, {rate:.0}/s, {:.1} s behind, views {:.1} s",
+        behind.as_secs_f64(),
+        views_behind.as_secs_f64()
     );
     if retries > 0 {
         line.push_str(&format!(", {} sent again", HumanCount(retries)));
@@ -71,11 +72,13 @@ mod tests {
             acknowledged: 12_000,
             refused: 3,
             behind: Duration::from_millis(250),
+            views_behind: Duration::from_millis(1310),
             ..Progress::default()
         };
-        let expected = "12,345 sent, 12,000 acknowledged, 3 refused, 4999/s, 0.2 s behind";
+        let expected =
+            "12,345 sent, 12,000 acknowledged, 3 refused, 4999/s, 0.2 s behind, views 1.3 s";
         assert_eq!(line(&progress, 4999.4), expected);
         let again = line(&Progress { retries: 7, ..progress }, 1.0);
-        assert!(again.ends_with(" behind, 7 sent again"), "{again}");
+        assert!(again.ends_with(" views 1.3 s, 7 sent again"), "{again}");
     }
 }

@@ -197,7 +197,7 @@ impl Report {
         let schedule_s = match plan.pace {
             Pace::Rate(rate) => Some(tally.sent as f64 / rate.get()),
             Pace::Shaped(..) | Pace::Speedup(_) => Some(seconds(tally.last_due_us)),
-            Pace::Max => None,
+            Pace::Max | Pace::Following(_) => None,
         };
         let (sent_s, duration_s) =
             (seconds(tally.last_sent_us), seconds(tally.last_acknowledged_us));
@@ -241,7 +241,7 @@ impl Report {
             megabytes_per_s: per_second(tally.bytes as f64 / 1e6, duration_s),
             last_sent_late_s: schedule_s
                 .map(|_| seconds(tally.last_sent_us.saturating_sub(tally.last_due_us))),
-            latency_from: if plan.pace == Pace::Max { "sent" } else { "scheduled" },
+            latency_from: if plan.pace.is_closed_loop() { "sent" } else { "scheduled" },
             acknowledged: Quantiles::of(&latency.acknowledged),
             visible: Visible {
                 quantiles: Quantiles::of(&latency.visible),
@@ -303,7 +303,7 @@ impl Options {
         let (rate_per_s, speedup) = match plan.pace {
             Pace::Rate(rate) | Pace::Shaped(rate, _) => (Some(rate.get()), None),
             Pace::Speedup(factor) => (None, Some(factor.get())),
-            Pace::Max => (None, None),
+            Pace::Max | Pace::Following(_) => (None, None),
         };
         Options {
             pace: plan.pace.to_string(),

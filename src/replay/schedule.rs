@@ -19,6 +19,16 @@ pub enum Pace {
     Speedup(Factor),
     /// As fast as the node acknowledges: a closed loop, whose latency hides what nobody asked for.
     Max,
+    /// As fast as its views follow: likewise, and nothing is sent while something that was sent so many
+    /// seconds ago is not seen.
+    Following(u32),
+}
+
+impl Pace {
+    /// Whether the node says when something is sent, and not a schedule.
+    pub fn is_closed_loop(self) -> bool {
+        matches!(self, Pace::Max | Pace::Following(_))
+    }
 }
 
 /// Events per second, above 0: `5000` or `5000/s`.
@@ -80,6 +90,7 @@ impl fmt::Display for Pace {
             Pace::Shaped(rate, shape) => write!(f, "{}/s, {shape}", rate.get()),
             Pace::Speedup(factor) => write!(f, "{} times as fast as recorded", factor.get()),
             Pace::Max => f.write_str("as fast as acknowledged"),
+            Pace::Following(lag_s) => write!(f, "as fast as seen within {lag_s} s"),
         }
     }
 }
@@ -100,7 +111,7 @@ impl Schedule {
     pub fn new(pace: Pace) -> Schedule {
         let flow = match pace {
             Pace::Shaped(rate, shape) => Some(Flow::new(shape, rate.get())),
-            Pace::Rate(_) | Pace::Speedup(_) | Pace::Max => None,
+            Pace::Rate(_) | Pace::Speedup(_) | Pace::Max | Pace::Following(_) => None,
         };
         Schedule { pace, lines: 0, origin: None, flow, due_us: 0 }
     }
@@ -124,7 +135,7 @@ impl Schedule {
                     self.due_us = self.due_us.max((after as f64 / factor.get()) as u64);
                 }
             }
-            Pace::Max => {}
+            Pace::Max | Pace::Following(_) => {}
         }
         self.lines += 1;
         self.due_us

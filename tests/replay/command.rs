@@ -26,7 +26,10 @@ fn wrong_usage_is_refused() {
     assert_eq!(with(&[]).expect("right").pace, Pace::Max);
     assert_eq!(with(&["--rate", "5000/s"]).expect("right").pace, per_second(5000.0));
     assert_eq!(with(&["--rate", "5000"]).expect("right").input.len(), 2);
-    let wrong: [&[&str]; 7] = [
+    assert_eq!(with(&["--max", "--lag", "2"]).expect("right").pace, Pace::Following(2));
+    let wrong: [&[&str]; 9] = [
+        &["--lag", "0"],
+        &["--lag", "2", "--rate", "5"],
         &["--rate", "0"],
         &["--rate", "5", "--max"],
         &["--rate", "5", "--speedup", "2"],

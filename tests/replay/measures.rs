@@ -105,6 +105,56 @@ async fn visible_is_when_the_subscriber_has_seen_the_epoch() {
     assert_eq!(visible.losses, 1);
 }
 
+/// Nothing is sent while the views are a second behind, and all else once they are not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_follows_the_views_waits_for_them() {
+    let side = OtherSide::new(|_, body| async move {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        accept(&body, 7)
+    });
+    let (tell, epoch) = watch::channel(3);
+    let live = Live { epoch, asked: Arc::new(Mutex::new(vec![None])) };
+    let live_route =
+        Router::new().route("/v1/views/conservation/live", get(follow)).with_state(live);
+    let node = serve(side.routes().merge(live_route)).await;
+    let (progress, mut watched) = watch::channel(Progress::default());
+    let waited = tokio::spawn(async move {
+        let mut sent_by = async |ms| {
+            let now = watched.wait_for(|now: &Progress| now.elapsed.as_millis() >= ms).await;
+            now.expect("it goes on").sent
+        };
+        let sent = (sent_by(1500).await, sent_by(2500).await);
+        tell.send_replace(8);
+        tokio::spawn(async move { tell.closed().await });
+        sent
+    });
+    let (_directory, files) = input((0..1000).map(sms));
+    let plan =
+        Plan { connections: 1, batch_lines: 1, ..Plan::new(files, node, Pace::Following(1)) };
+    let report = replay::replay(plan, progress, CancellationToken::new()).await.expect("reads");
+
+    let (sent, later) = waited.await.expect("no panics");
+    assert!(sent > 10 && sent < 300 && sent == later, "{sent} {later}");
+    assert_eq!((report.end, report.events.accepted), (End::Complete, 1000));
+    assert_eq!((report.visible.quantiles.events, report.latency_from), (1000, "sent"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_follows_views_nobody_shows_gives_up() {
+    let slow = OtherSide::new(|_, body| async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        accept(&body, 7)
+    });
+    let (_directory, files) = input((0..20).map(sms));
+    let plan = Plan::new(files, slow.serve().await, Pace::Following(1));
+    let give_up = Duration::from_secs(1);
+    let report = replayed(Plan { connections: 1, batch_lines: 1, give_up, ..plan }).await;
+    assert_eq!(report.end, End::Failed);
+    let failure = report.failure.as_deref().expect("a cause");
+    assert!(failure.starts_with("what was sent is not seen: the node answers 404"), "{failure}");
+    assert!(report.events.sent < 20, "{report}");
+}
+
 /// Nothing of `conservation` changes with facts, so a subscriber cannot tell when they are there.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_subscriber_is_told_of_is_not_measured() {
