@@ -33,8 +33,10 @@ use crate::views::{Held, Updates};
 
 /// Events handed to a timely worker at once.
 const BATCH_EVENTS: usize = 4096;
-/// While catching up, so many events are taken as one epoch: few rounds, bounded memory.
-const GROUP_EVENTS: u64 = 1 << 18;
+/// While catching up, so many events are taken as one epoch: few rounds, bounded memory. Once the node has
+/// what was there, such an epoch is reported if none was for so long: whoever looks at the figures sees them
+/// go on, however far they are behind.
+const GROUPING: Grouping = Grouping { events: 1 << 18, late: Duration::from_millis(500) };
 /// Rows in one message, so that neither side holds a whole state twice.
 const PART_ROWS: usize = 1 << 16;
 /// One change for so many rows is few: it is looked for among them, where else all are sorted.
@@ -110,6 +112,8 @@ pub fn run() -> anyhow::Result<()> {
         hours: VecDeque::new(),
         breaks: breaks.into(),
         first,
+        owed_at: None,
+        grouping: GROUPING,
         inputs: Vec::with_capacity(BATCH_EVENTS),
         told,
         reports,
@@ -245,6 +249,12 @@ fn commands(mut node: UnixStream) -> Receiver<Command> {
     receiver
 }
 
+/// How epochs of the log are taken together.
+struct Grouping {
+    events: u64,
+    late: Duration,
+}
+
 /// What the reporter must know of what was fed, oldest first.
 #[derive(Default)]
 struct Told {
@@ -300,6 +310,9 @@ struct Tail {
     breaks: VecDeque<Epoch>,
     /// What is to be reported before all else, and so closed by itself.
     first: Option<Epoch>,
+    /// When the last epoch was fed that is to be reported; none until all is that was there at the start.
+    owed_at: Option<Instant>,
+    grouping: Grouping,
     /// Events to be handed over together.
     inputs: Vec<Input>,
     told: Arc<Mutex<Told>>,
@@ -339,6 +352,7 @@ impl Tail {
         self.first.take_if(|first| *first >= epoch);
         self.read_below(epoch, end)?;
         self.told.lock().expect("no panic").owed.push_back(epoch);
+        self.owed_at = Some(Instant::now());
         self.close(epoch);
         Ok(())
     }
@@ -388,6 +402,8 @@ impl Tail {
 
     /// Feeds every event of an epoch below `stop`, log by log.
     fn take_below(&mut self, stop: Epoch, end: Position) -> anyhow::Result<()> {
+        // Of several logs, what is below an epoch may be in the next.
+        let alone = self.logs.len() == 1 && !self.shared;
         for log in &mut self.logs {
             let number = log.reader.log();
             let mut turn = Turn::default();
@@ -397,9 +413,14 @@ impl Tail {
                 let frame =
                     frame.with_context(|| format!("cannot read on in {}", log.data.display()))?;
                 let Some(frame) = frame else { break };
-                let is_full = self.taken >= GROUP_EVENTS || frame.epoch >= self.apart_from;
+                let is_full = self.taken >= self.grouping.events || frame.epoch >= self.apart_from;
                 if is_full && frame.epoch > self.open {
                     give(&mut self.feed, turn, &mut self.inputs);
+                    let late = self.grouping.late;
+                    if alone && self.owed_at.is_some_and(|owed_at| owed_at.elapsed() >= late) {
+                        self.told.lock().expect("no panic").owed.push_back(frame.epoch);
+                        self.owed_at = Some(Instant::now());
+                    }
                     self.feed.close(frame.epoch);
                     (self.open, self.taken) = (frame.epoch, 0);
                 }
@@ -638,9 +659,64 @@ fn say(reports: &Mutex<Node>, report: &Report) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Event;
+    use crate::log::{FrameBuilder, Options, Writer};
     use dataflows::id::Id;
     use dataflows::tally::Value;
     use dataflows::views::Row;
+
+    /// What was there at the start is reported as a whole, and of what comes at once later each group.
+    #[test]
+    fn figures_go_on_while_much_is_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let data = directory.path();
+        let (mut log, _) = Writer::open(data, Options::default(), None, |_, _| ()).expect("empty");
+        let line =
+            r#"{"type":"sms","record":7,"text":"5","received_at":"2018-03-02T09:15:00+07:00"}"#;
+        let mut frame = FrameBuilder::new();
+        for _ in 0..5 {
+            frame.push(&Event::parse(line.as_bytes()).expect("valid")).expect("room");
+        }
+        let mut append = |epoch| log.append(epoch, &mut frame).expect("room on the disk");
+        let at_start = (0..8).map(&mut append).last().expect("some");
+        let end = (8..15).map(&mut append).last().expect("some");
+        let (feed, results) = engine::start::<Held>(1, &Rules::default(), Base::default());
+        let (ours, _node) = UnixStream::pair().expect("a pair");
+        let told = Arc::new(Mutex::new(Told::default()));
+        let mut tail = Tail {
+            logs: vec![Log::open(data, None).expect("just written")],
+            feed,
+            shared: false,
+            apart_from: Epoch::MAX,
+            tells: true,
+            open: 0,
+            begins_at: 0,
+            taken: 0,
+            read: 0,
+            said_at: Instant::now(),
+            hours: VecDeque::new(),
+            breaks: VecDeque::new(),
+            first: None,
+            owed_at: None,
+            grouping: Grouping { events: 10, late: Duration::ZERO },
+            inputs: Vec::new(),
+            told: Arc::clone(&told),
+            reports: Arc::new(Mutex::new(Teller::new(ours))),
+        };
+        tail.advance(Some((at_start, 8))).expect("reads");
+        assert_eq!(told.lock().expect("no panic").owed, [8]);
+        tail.advance(Some((end, 15))).expect("reads");
+        assert_eq!(told.lock().expect("no panic").owed, [8, 10, 12, 14, 15]);
+        assert_eq!(tail.read, 75);
+        tail.grouping.late = Duration::MAX;
+        let end = (15..25).map(&mut append).last().expect("some");
+        tail.advance(Some((end, 25))).expect("reads");
+        assert_eq!(told.lock().expect("no panic").owed, [8, 10, 12, 14, 15, 25]);
+        drop(tail);
+        let mut upper = 0;
+        results.for_all(|_| upper += 1);
+        assert!(upper > 0, "rows of what was fed");
+    }
 
     fn mfc(unit: usize, k: i64) -> Held {
         let unit = Id::of(&format!("{unit:04}"));
