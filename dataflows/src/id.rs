@@ -101,6 +101,12 @@ impl Id {
         one.first.cmp(&other.first).then_with(|| one.text.cmp(other.text))
     }
 
+    /// [`short`] of its text.
+    pub(crate) fn short(self) -> Option<u128> {
+        let entry = self.entry();
+        (entry.text.len() <= 16).then_some(entry.first)
+    }
+
     /// Its number in this process, never 0.
     pub(crate) fn number(self) -> u32 {
         self.0.get()
@@ -156,16 +162,26 @@ fn intern(index: &mut Index, text: &str) -> (&'static str, Id) {
     let (chunk, offset) = place(next);
     let entries =
         CHUNKS[chunk].get_or_init(|| (0..1_usize << chunk).map(|_| OnceLock::new()).collect());
-    let mut first = [0; 16];
-    first.iter_mut().zip(text.bytes()).for_each(|(to, byte)| *to = byte);
     let hashes =
         HASHES[chunk].get_or_init(|| (0..1_usize << chunk).map(|_| AtomicU64::new(0)).collect());
     // Whoever has the id has it from here, by a lock or a channel.
     hashes[offset].store(fnv(text.as_bytes()), atomic::Ordering::Relaxed);
-    let entry = Entry { text, first: u128::from_be_bytes(first) };
+    let entry = Entry { text, first: first_of(text) };
     assert!(entries[offset].set(entry).is_ok(), "an entry is written once");
     index.insert(text, id);
     (text, id)
+}
+
+/// The first sixteen bytes of a text, as a number of the same order.
+fn first_of(text: &str) -> u128 {
+    let mut first = [0; 16];
+    first.iter_mut().zip(text.bytes()).for_each(|(to, byte)| *to = byte);
+    u128::from_be_bytes(first)
+}
+
+/// A text of visible characters as a number of the same order; none where it has more than sixteen bytes.
+pub(crate) fn short(text: &str) -> Option<u128> {
+    (text.len() <= 16).then(|| first_of(text))
 }
 
 /// FNV-1a: short, and the same in every build and process.

@@ -235,11 +235,12 @@ impl Served {
                 None => journal.pass(epoch, floor),
             }
         }
+        self.closed.send_replace(Some(epoch));
+        // Nobody waits for what follows: who asks for figures as old as these has the history.
         if let Some((published, snapshot)) = published {
             let changes = news.as_ref().map_or(&[][..], |set| &set.changes);
             lock(published).follow(&snapshot, changes);
         }
-        self.closed.send_replace(Some(epoch));
         drop(forgotten);
     }
 

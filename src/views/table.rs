@@ -288,7 +288,15 @@ pub(super) fn sort(updates: &mut [Update]) {
     if updates.is_sorted_by(|one, other| one.key() < other.key()) {
         return;
     }
-    updates.sort_by_cached_key(Update::key);
+    let mut all_short = true;
+    updates.sort_by_cached_key(|update| {
+        let ordinals = update.key().ordinals();
+        all_short &= ordinals.is_some();
+        ordinals.unwrap_or_default()
+    });
+    if !all_short {
+        updates.sort_by_cached_key(Update::key);
+    }
     for two in updates.windows(2) {
         assert!(two[0].key() != two[1].key(), "{:?} beside {:?}", two[0], two[1]);
     }
@@ -533,6 +541,22 @@ mod tests {
 
     fn mfc(unit: &str) -> Row {
         Row::Mfc { unit: Id::of(unit), value: Value { k: 1, n: 2 } }
+    }
+
+    /// However long the texts of their keys, and where only some are long.
+    #[test]
+    fn updates_are_sorted_by_key() {
+        let long = "ABCDEFGHIJKLMNOP";
+        for units in
+            [&["B", "A", long][..], &["B", "ABCDEFGHIJKLMNOPR", "A", "ABCDEFGHIJKLMNOPQ", long]]
+        {
+            let mut updates: Vec<Update> =
+                units.iter().map(|unit| Update::Comes(Held::from(mfc(unit)))).collect();
+            sort(&mut updates);
+            let mut expected: Vec<Key> = units.iter().map(|unit| mfc(unit).key()).collect();
+            expected.sort();
+            assert_eq!(updates.iter().map(Update::key).collect::<Vec<_>>(), expected);
+        }
     }
 
     /// An epoch has updates of some views: the tables of the others stay what their readers have.
