@@ -1,20 +1,28 @@
-//! The stages of a rating's way, each by itself, so that a regression names its place.
+//! The stages of a rating's way, each by itself, so that a regression names its place. What each operator of the
+//! dataflow takes is told by `operators`, which `scripts/bench` runs too.
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use dataflows::calendar::Day;
 use dataflows::domain::Turn;
 use dataflows::graph::Base;
+use dataflows::views::Row;
 use otklik::engine::{self, Batch};
 use otklik::event::Event;
 use otklik::generate::{Params, generate};
-use otklik::log::FrameBuilder;
+use otklik::log::{FrameBuilder, Options, Reader, Writer};
 use otklik::rules::Rules;
 use otklik::views::row_json::write_row;
+use otklik::views::{Bounds, Served};
 use otklik::{gather, world};
 
 const EVENTS: u64 = 100_000;
+/// Events of a frame of the log.
+const FRAME: usize = 1_000;
+/// What so many events change is published at once.
+const PUBLISHED: usize = 750;
 
 /// Generated reference data and events, as text.
 fn data() -> (Vec<u8>, Vec<u8>) {
@@ -66,6 +74,26 @@ fn stages(criterion: &mut Criterion) {
             BatchSize::LargeInput,
         );
     });
+    let directory = tempfile::tempdir().expect("a directory");
+    let opened = Writer::open(directory.path(), Options::default(), None, |_, _| ());
+    let (mut log, _) = opened.expect("an empty directory");
+    let mut frame = FrameBuilder::new();
+    for (epoch, events) in parsed.chunks(FRAME).enumerate() {
+        frame.clear();
+        events.iter().for_each(|event| frame.push(event).expect("fits a frame"));
+        log.append(epoch as u64, &mut frame).expect("room on the disk");
+    }
+    let end = log.position();
+    group.bench_function("read from the log", |bench| {
+        bench.iter(|| {
+            let mut reader = Reader::open(directory.path()).expect("just written");
+            let mut events = 0;
+            while let Some(frame) = reader.next_frame(end).expect("sound") {
+                events += frame.events().filter(|event| black_box(event).is_ok()).count();
+            }
+            events
+        });
+    });
     group.bench_function("into the dataflow's types", |bench| {
         bench.iter(|| {
             for event in &parsed {
@@ -78,7 +106,16 @@ fn stages(criterion: &mut Criterion) {
     });
     group.finish();
 
+    let mut group = criterion.benchmark_group("log");
+    group.throughput(Throughput::Elements(FRAME as u64)).sample_size(10);
+    group.bench_function("append a frame, durably", |bench| {
+        bench.iter(|| log.append(EVENTS, &mut frame).expect("room on the disk"));
+    });
+    group.finish();
+
     let rows = dataflow(&reference, &events, 1);
+    let earlier: usize = lines[..lines.len() - PUBLISHED].iter().map(|line| line.len() + 1).sum();
+    publish(criterion, &dataflow(&reference, &events[..earlier], 1), &rows);
     let mut group = criterion.benchmark_group("rows");
     group.throughput(Throughput::Elements(rows.iter().count() as u64)).sample_size(10);
     group.bench_function("as JSON", |bench| {
@@ -88,6 +125,37 @@ fn stages(criterion: &mut Criterion) {
             rows.iter().for_each(|row| write_row(row, &mut out));
             out.len()
         });
+    });
+    group.finish();
+}
+
+/// What differs between two states comes and goes, beside all else that is held.
+fn publish(criterion: &mut Criterion, earlier: &gather::ByView, later: &gather::ByView) {
+    let [earlier, later] = [earlier, later].map(|rows| rows.iter().collect::<BTreeSet<&Row>>());
+    let between = |before: &BTreeSet<&Row>, after: &BTreeSet<&Row>| -> Vec<(Row, i64)> {
+        let gone = before.difference(after).map(|row| ((*row).clone(), -1));
+        let come = after.difference(before).map(|row| ((*row).clone(), 1));
+        gone.chain(come).collect()
+    };
+    let (on, back) = (between(&earlier, &later), between(&later, &earlier));
+    let directory = tempfile::tempdir().expect("a directory");
+    let bounds = Bounds { changes_max: 1 << 18, epochs_max: u64::MAX };
+    let served = Served::keep(directory.path(), 1 << 26, bounds);
+    let mut upper = 1;
+    served.replace(upper, earlier.into_iter().map(|row| (row.clone(), 1)).collect::<Vec<_>>());
+    let mut group = criterion.benchmark_group("views");
+    group.throughput(Throughput::Elements(2 * on.len() as u64)).sample_size(10);
+    group.bench_function("publish what 750 events change, and that it was otherwise", |bench| {
+        bench.iter_batched(
+            || [on.clone(), back.clone()],
+            |both| {
+                for changes in both {
+                    upper += 1;
+                    served.apply(upper, changes);
+                }
+            },
+            BatchSize::LargeInput,
+        );
     });
     group.finish();
 }

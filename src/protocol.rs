@@ -113,8 +113,8 @@ pub enum Report {
         changes: Vec<Update>,
     },
     /// All epochs below `upper` are computed. The changes are what became of each key since the `upper`
-    /// of the report before; with the first report of a worker therefore comes every row there is. In a
-    /// cluster there is one
+    /// of the report before; with the first report of a worker therefore comes every row there is. A worker
+    /// that is far behind reports on the way to what it owes. In a cluster there is one
     /// besides those owed for each epoch that changed something and that all compute by itself: so
     /// all nodes know the rows of the same epochs.
     Closed {

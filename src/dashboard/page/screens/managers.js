@@ -146,13 +146,10 @@ function base() {
       label: say.previous,
       about: say.previousAbout,
       kind: "figure",
-      width: "6.5rem",
+      width: "7.5rem",
       isWide: true,
       of: (data) => data.previous?.percent ?? null,
-      cell: (data) => html`
-        ${percent(data.previous?.percent ?? null)}
-        ${data.target !== null && html`<small>${words().target(target(data.target))}</small>`}
-      `,
+      cell: (data) => html`${percent(data.previous?.percent ?? null)}${targetOf(data)}`,
     },
     {
       id: "period",
@@ -175,6 +172,13 @@ function base() {
       cell: (data) => html`<${Status} status=${data.status} />`,
     },
   ];
+}
+
+/** It may have six decimals, for which there is no room. */
+function targetOf(data) {
+  if (data.target === null) return null;
+  const text = words().target(target(data.target));
+  return html`<small title=${text}>${text}</small>`;
 }
 
 const lastOf = (line) => line?.findLast((value) => value !== null) ?? null;
