@@ -155,7 +155,7 @@ function base() {
       id: "period",
       label: say.period,
       kind: "text",
-      width: "6.5rem",
+      width: "7.5rem",
       isWide: true,
       of: (data) => data.from,
       cell: (data) => {
